@@ -1,0 +1,2 @@
+//! An AWS IoT Core on the desk.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every program shares: run(), common flags, reports, exit codes, environment variables.

@@ -1,0 +1,1 @@
+//! The AWS IoT control plane in the toolkit's words.

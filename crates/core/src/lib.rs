@@ -1,0 +1,1 @@
+//! The certificate authority, the verification CSR, the registration template and the MQTT client.

@@ -1,0 +1,1 @@
+//! An AWS IoT Core in one process.
