@@ -1,1 +1,23 @@
-//! An AWS IoT Core in one process.
+//! An AWS IoT Core in one process: control plane, MQTT broker, just-in-time provisioning and IoT policies.
+//!
+//! Data flows one way. Control plane: socket -> model table -> account -> storage. Messages:
+//! socket -> session -> policy (pure) -> topic tree -> subscribers. `account` knows no sockets,
+//! `policy` knows no account.
+
+pub mod account;
+pub mod admit;
+pub mod broker;
+mod connection;
+pub mod control;
+pub mod diary;
+mod events;
+pub mod model;
+pub mod policy;
+pub mod provisioning;
+mod reserved;
+mod router;
+pub mod server;
+mod session;
+pub mod storage;
+pub mod tls;
+pub mod x509;
