@@ -1,1 +1,480 @@
-//! 
+//! Durable key-value storage under the account and the broker: memory, or SQLite in a directory.
+//!
+//! What was committed survives `kill -9` at any moment: SQLite in WAL mode hands every transaction to
+//! the operating system before it answers. With `synchronous=NORMAL` (the default here) a power cut may
+//! lose the last transactions, never the consistency; [`Durability::PowerLoss`] pays an fsync a commit for that too.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode, params};
+use tokio::sync::oneshot;
+
+/// Version of the table layout, kept in `PRAGMA user_version`.
+const SCHEMA_VERSION: i64 = 1;
+
+/// Most queued commits one transaction takes in.
+const GROUP_LIMIT: usize = 4096;
+
+const DATABASE: &str = "iot-local.sqlite";
+const LOCK: &str = "iot-local.lock";
+
+/// Why the storage could not be opened, read or written.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The directory or a file in it cannot be made or opened.
+    #[error("cannot open {}", .path.display())]
+    Open {
+        /// What was to be opened.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: Arc<io::Error>,
+    },
+    /// Another process has the directory.
+    #[error("{} is in use by another process; stop it, or choose another directory", .path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A newer program wrote the directory.
+    #[error("{} was written by a newer version (layout {found}, this program knows {SCHEMA_VERSION}); use that version, or another directory", .path.display())]
+    Schema {
+        /// The database file.
+        path: PathBuf,
+        /// The layout version found.
+        found: i64,
+    },
+    /// No room left for a change; nothing of it was kept.
+    #[error("no space left for {}", .path.display())]
+    Full {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// SQLite failed otherwise.
+    #[error("{} failed", .path.display())]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: Arc<rusqlite::Error>,
+    },
+    /// A stored record is not what this program writes.
+    #[error("record {key:?} of {space} is unreadable: {reason}")]
+    Record {
+        /// The space it is in.
+        space: &'static str,
+        /// The key, as text where it is text.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The writer thread is gone.
+    #[error("the storage is closed")]
+    Closed,
+}
+
+/// One change of one record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Write {
+    /// The space, a constant of the code.
+    pub space: &'static str,
+    /// The key within the space.
+    pub key: Vec<u8>,
+    /// The new value; `None` deletes the record.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a committed change survives.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Durability {
+    /// The end of the process, however sudden.
+    #[default]
+    ProcessCrash,
+    /// A power cut as well, at the price of an fsync a commit.
+    PowerLoss,
+}
+
+/// A handle on the storage; clones share it.
+#[derive(Clone)]
+pub struct Storage {
+    disk: Option<Arc<Disk>>,
+}
+
+struct Disk {
+    path: PathBuf,
+    connection: Arc<Mutex<Connection>>,
+    queue: Mutex<mpsc::Sender<Queued>>,
+    // Held for the lock on it, which the operating system drops with the process.
+    _lock: File,
+}
+
+struct Queued {
+    writes: Vec<Write>,
+    answer: oneshot::Sender<Result<(), StorageError>>,
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.disk {
+            Some(disk) => write!(f, "Storage({})", disk.path.display()),
+            None => f.write_str("Storage(memory)"),
+        }
+    }
+}
+
+impl Storage {
+    /// Storage that keeps nothing: commits succeed at once, loads are empty.
+    pub fn memory() -> Self {
+        Self { disk: None }
+    }
+
+    /// Opens or makes the storage in `dir`, which is made (mode 0700) when missing.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, is in use by another process, or was written by a newer version.
+    pub fn open(dir: &Path) -> Result<Self, StorageError> {
+        Self::open_with(dir, Durability::default())
+    }
+
+    /// As [`Storage::open`], choosing what a commit survives.
+    ///
+    /// # Errors
+    /// As [`Storage::open`].
+    pub fn open_with(dir: &Path, durability: Durability) -> Result<Self, StorageError> {
+        let failed = |path: &Path, source: io::Error| StorageError::Open {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        };
+        // The CA key of the local core is in there: nobody else may look.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|error| failed(dir, error))?;
+        let lock_path = dir.join(LOCK);
+        let lock = private_file(&lock_path).map_err(|error| failed(&lock_path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StorageError::Locked {
+                    path: dir.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(&lock_path, error)),
+        }
+        let path = dir.join(DATABASE);
+        private_file(&path).map_err(|error| failed(&path, error))?;
+        let connection =
+            Connection::open(&path).map_err(|error| database_error(&path, error))?;
+        prepare(&connection, &path, durability)?;
+        let connection = Arc::new(Mutex::new(connection));
+        let (queue, queued) = mpsc::channel();
+        let writer = (path.clone(), Arc::clone(&connection));
+        thread::Builder::new()
+            .name("storage".to_owned())
+            .spawn(move || write_queued(&queued, &writer.0, &writer.1))
+            .map_err(|error| failed(&path, error))?;
+        Ok(Self {
+            disk: Some(Arc::new(Disk {
+                path,
+                connection,
+                queue: Mutex::new(queue),
+                _lock: lock,
+            })),
+        })
+    }
+
+    /// Whether commits outlive the process.
+    pub fn is_durable(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// Every record of a space, ordered by key.
+    ///
+    /// # Errors
+    /// When SQLite cannot read.
+    pub fn load(&self, space: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
+        let Some(disk) = &self.disk else {
+            return Ok(Vec::new());
+        };
+        let connection = disk.connection.lock();
+        let load = || -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+            let mut statement = connection
+                .prepare_cached("SELECT key, value FROM record WHERE space = ?1 ORDER BY key")?;
+            let rows = statement.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        };
+        load().map_err(|error| database_error(&disk.path, error))
+    }
+
+    /// Writes all or nothing, and returns once it is durable. Blocks; see [`Storage::commit_async`].
+    ///
+    /// # Errors
+    /// When SQLite cannot write; then nothing was changed.
+    pub fn commit(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let mut connection = disk.connection.lock();
+        apply(&mut connection, writes.iter())
+            .map_err(|error| database_error(&disk.path, error))
+    }
+
+    /// Queues the writes to one thread that groups whatever waits into one transaction; the future is
+    /// ready once they are durable. Queued writes keep their order; dropping the future does not undo them.
+    ///
+    /// # Errors
+    /// As [`Storage::commit`].
+    pub fn commit_async(
+        &self,
+        writes: Vec<Write>,
+    ) -> impl Future<Output = Result<(), StorageError>> + Send + 'static {
+        let pending = self.disk.as_ref().map(|disk| {
+            let (answer, answered) = oneshot::channel();
+            // A send fails only when the thread is gone; then `answered` reports it.
+            let _ = disk.queue.lock().send(Queued { writes, answer });
+            answered
+        });
+        async move {
+            match pending {
+                Some(answered) => answered.await.unwrap_or(Err(StorageError::Closed)),
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// Deletes every record of the given spaces.
+    ///
+    /// # Errors
+    /// As [`Storage::commit`].
+    pub fn clear(&self, spaces: &[&str]) -> Result<(), StorageError> {
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        let mut connection = disk.connection.lock();
+        let mut clear = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            for space in spaces {
+                transaction.execute("DELETE FROM record WHERE space = ?1", [space])?;
+            }
+            transaction.commit()
+        };
+        clear().map_err(|error| database_error(&disk.path, error))
+    }
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn prepare(
+    connection: &Connection,
+    path: &Path,
+    durability: Durability,
+) -> Result<(), StorageError> {
+    let run = |sql: &str| {
+        connection
+            .execute_batch(sql)
+            .map_err(|error| database_error(path, error))
+    };
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| database_error(path, error))?;
+    if found != 0 && found != SCHEMA_VERSION {
+        return Err(StorageError::Schema {
+            path: path.to_owned(),
+            found,
+        });
+    }
+    run("PRAGMA journal_mode=WAL; PRAGMA temp_store=MEMORY;")?;
+    run(match durability {
+        Durability::ProcessCrash => "PRAGMA synchronous=NORMAL;",
+        Durability::PowerLoss => "PRAGMA synchronous=FULL;",
+    })?;
+    if found == 0 {
+        run(&format!(
+            "BEGIN;
+             CREATE TABLE IF NOT EXISTS record (
+                 space TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                 PRIMARY KEY (space, key)) WITHOUT ROWID;
+             PRAGMA user_version={SCHEMA_VERSION};
+             COMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+fn apply<'a>(
+    connection: &mut Connection,
+    writes: impl Iterator<Item = &'a Write>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    {
+        let mut put =
+            transaction.prepare_cached("INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3)")?;
+        let mut delete =
+            transaction.prepare_cached("DELETE FROM record WHERE space = ?1 AND key = ?2")?;
+        for write in writes {
+            match &write.value {
+                Some(value) => put.execute(params![write.space, write.key, value])?,
+                None => delete.execute(params![write.space, write.key])?,
+            };
+        }
+    }
+    transaction.commit()
+}
+
+/// The writer thread: ends when the last handle is dropped and the queue is written.
+fn write_queued(queue: &mpsc::Receiver<Queued>, path: &Path, connection: &Mutex<Connection>) {
+    while let Ok(first) = queue.recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP_LIMIT {
+            match queue.try_recv() {
+                Ok(next) => group.push(next),
+                Err(_) => break,
+            }
+        }
+        let writes = group.iter().flat_map(|queued| queued.writes.iter());
+        let outcome = apply(&mut connection.lock(), writes)
+            .map_err(|error| database_error(path, error));
+        for queued in group {
+            // Whoever no longer waits does not need the answer.
+            let _ = queued.answer.send(outcome.clone());
+        }
+    }
+}
+
+fn database_error(path: &Path, error: rusqlite::Error) -> StorageError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StorageError::Full { path },
+        _ => StorageError::Database {
+            path,
+            source: Arc::new(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, value: &str) -> Write {
+        Write {
+            space: "thing",
+            key: key.into(),
+            value: Some(value.into()),
+        }
+    }
+
+    fn directory() -> PathBuf {
+        let name = format!("iot-local-storage-{}", uuid::Uuid::new_v4());
+        std::env::temp_dir().join(name)
+    }
+
+    #[test]
+    fn what_was_committed_is_there_after_opening_again() {
+        let dir = directory();
+        let storage = Storage::open(&dir).unwrap();
+        storage.commit(vec![put("a", "1"), put("b", "2")]).unwrap();
+        let delete = Write {
+            space: "thing",
+            key: b"a".to_vec(),
+            value: None,
+        };
+        storage.commit(vec![delete]).unwrap();
+        drop(storage);
+        let again = open_patiently(&dir);
+        assert_eq!(
+            again.load("thing").unwrap(),
+            [(b"b".to_vec(), b"2".to_vec())]
+        );
+        drop(again);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    // The writer thread lets go of the database an instant after the handle.
+    fn open_patiently(dir: &Path) -> Storage {
+        Storage::open(dir).unwrap()
+    }
+
+    #[test]
+    fn a_directory_in_use_is_refused_with_a_reason() {
+        let dir = directory();
+        let storage = Storage::open(&dir).unwrap();
+        let refused = Storage::open(&dir).unwrap_err();
+        assert!(matches!(refused, StorageError::Locked { .. }));
+        assert!(refused.to_string().contains("another process"));
+        drop(storage);
+        Storage::open(&dir).unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_a_newer_version_is_refused() {
+        let dir = directory();
+        drop(Storage::open(&dir).unwrap());
+        let connection = Connection::open(dir.join(DATABASE)).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        let refused = Storage::open(&dir).unwrap_err();
+        assert!(refused.to_string().contains("newer version"), "{refused}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn only_the_owner_can_read_the_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = directory();
+        let storage = Storage::open(&dir).unwrap();
+        storage.commit(vec![put("a", "1")]).unwrap();
+        for entry in fs::read_dir(&dir).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0);
+        }
+        drop(storage);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn queued_writes_keep_their_order() {
+        let dir = directory();
+        let storage = Storage::open(&dir).unwrap();
+        let queued: Vec<_> = (0..500)
+            .map(|value| storage.commit_async(vec![put("a", &value.to_string())]))
+            .collect();
+        for outcome in queued {
+            outcome.await.unwrap();
+        }
+        let records = storage.load("thing").unwrap();
+        assert_eq!(records, [(b"a".to_vec(), b"499".to_vec())]);
+        drop(storage);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn memory_keeps_nothing_and_never_fails() {
+        let storage = Storage::memory();
+        storage.commit(vec![put("a", "1")]).unwrap();
+        storage.commit_async(vec![put("a", "1")]).await.unwrap();
+        assert!(!storage.is_durable());
+        assert!(storage.load("thing").unwrap().is_empty());
+    }
+}

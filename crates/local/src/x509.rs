@@ -1,1 +1,663 @@
-//! 
+//! Reading and judging certificates the way AWS IoT does, independently of what this toolkit issues with.
+//!
+//! Parsing is x509-parser's; keys and signatures are verified by OpenSSL, so that a mistake in the
+//! issuing code cannot be repeated here. Nothing in this file panics on hostile DER.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aws_lc_rs::digest;
+use openssl::nid::Nid;
+use openssl::pkey::{Id, PKey, Public};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509_parser::asn1_rs::Tag;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+/// Longest serial number read, in octets. RFC 5280 allows 20; old scripts made longer ones.
+const MAX_SERIAL_OCTETS: usize = 64;
+
+/// Longest certificate read, in octets of DER: what fits the 65536 characters of PEM the API accepts.
+const MAX_DER_OCTETS: usize = 49_152;
+
+/// What is wrong with a certificate, as a sentence without full stop.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum X509Fault {
+    /// Not PEM with a CERTIFICATE block.
+    #[error("not a PEM certificate: {0}")]
+    Pem(String),
+    /// Not the DER of an X.509 certificate.
+    #[error("not a readable X.509 certificate: {0}")]
+    Malformed(String),
+    /// Signature or key outside what AWS IoT supports.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The issuer name is not the subject of the CA.
+    #[error("the issuer of the certificate is not the subject of the CA certificate")]
+    IssuerMismatch,
+    /// The signature does not verify with the key of the CA.
+    #[error("the certificate was not signed by the key of the CA certificate")]
+    BadSignature,
+}
+
+/// One X.509 certificate, read once; everything the local core asks of it is a field.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct X509 {
+    /// The certificate as it was encoded.
+    pub der: Vec<u8>,
+    /// Certificate id of AWS IoT: lower-case hex SHA-256 of the DER, 64 characters.
+    pub id: String,
+    /// X.509 version as people say it: 1, 2 or 3.
+    pub version: u32,
+    /// DER of the subject name.
+    pub subject_der: Vec<u8>,
+    /// DER of the issuer name.
+    pub issuer_der: Vec<u8>,
+    /// Serial number of the certificate in decimal.
+    pub serial_decimal: String,
+    /// Start of validity, in seconds since 1970.
+    pub not_before: i64,
+    /// End of validity (inclusive), in seconds since 1970.
+    pub not_after: i64,
+    /// Whether basicConstraints says CA:TRUE.
+    pub is_ca: bool,
+    /// DER of the SubjectPublicKeyInfo.
+    pub spki_der: Vec<u8>,
+    /// Dotted object identifier of the signature algorithm.
+    pub signature_algorithm: String,
+    subject: Vec<(Field, String)>,
+    issuer: Vec<(Field, String)>,
+    alternative_names: Vec<(&'static str, String)>,
+    pss_hash: Option<String>,
+}
+
+impl fmt::Debug for X509 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("X509")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("serial", &self.serial_decimal)
+            .field("common_name", &self.common_name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl X509 {
+    /// Reads the first certificate of a PEM text; what follows it (a chain) is ignored.
+    ///
+    /// # Errors
+    /// [`X509Fault::Pem`] without a readable CERTIFICATE block, else as [`X509::from_der`].
+    pub fn from_pem(pem: &str) -> Result<Self, X509Fault> {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes())
+            .map_err(|error| X509Fault::Pem(error.to_string()))?;
+        Self::from_der(&der)
+    }
+
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    /// [`X509Fault::Malformed`] when it is no X.509 certificate, or something follows it.
+    pub fn from_der(der: &[u8]) -> Result<Self, X509Fault> {
+        let malformed = |what: &str| X509Fault::Malformed(what.to_owned());
+        if der.len() > MAX_DER_OCTETS {
+            return Err(malformed("longer than AWS IoT accepts"));
+        }
+        let (rest, certificate) = X509Certificate::from_der(der)
+            .map_err(|error| X509Fault::Malformed(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(malformed("data after the certificate"));
+        }
+        let tbs = &certificate.tbs_certificate;
+        if tbs.raw_serial().len() > MAX_SERIAL_OCTETS {
+            return Err(malformed("serial number longer than 64 octets"));
+        }
+        if tbs.version.0 > 2 {
+            return Err(malformed("unknown version"));
+        }
+        let is_ca = match tbs.basic_constraints() {
+            Ok(constraints) => constraints.is_some_and(|extension| extension.value.ca),
+            Err(_) => return Err(malformed("basicConstraints is unreadable or repeated")),
+        };
+        Ok(Self {
+            id: hex::encode(digest::digest(&digest::SHA256, der)),
+            version: tbs.version.0 + 1,
+            subject_der: tbs.subject.as_raw().to_vec(),
+            issuer_der: tbs.issuer.as_raw().to_vec(),
+            serial_decimal: tbs.serial.to_string(),
+            not_before: tbs.validity.not_before.timestamp(),
+            not_after: tbs.validity.not_after.timestamp(),
+            is_ca,
+            spki_der: tbs.subject_pki.raw.to_vec(),
+            signature_algorithm: certificate.signature_algorithm.algorithm.to_id_string(),
+            subject: fields(&tbs.subject),
+            issuer: fields(&tbs.issuer),
+            alternative_names: alternative_names(&certificate),
+            pss_hash: pss_hash(&certificate),
+            der: der.to_vec(),
+        })
+    }
+
+    /// The certificate as PEM, lines of 64 characters.
+    pub fn to_pem(&self) -> String {
+        pem_block("CERTIFICATE", &self.der)
+    }
+
+    /// The first common name of the subject.
+    pub fn common_name(&self) -> Option<&str> {
+        first(&self.subject, Field::CommonName)
+    }
+
+    /// Whether `now` (seconds since 1970) lies within the validity.
+    pub fn is_valid_at(&self, now: i64) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// Whether the certificate names itself as its issuer and its own key verifies it.
+    pub fn is_self_signed(&self) -> bool {
+        self.verify_signed_by(self).is_ok()
+    }
+
+    /// Verifies that `ca` issued this certificate: names match and the CA's key verifies the signature.
+    ///
+    /// # Errors
+    /// [`X509Fault::IssuerMismatch`], [`X509Fault::BadSignature`], or [`X509Fault::Malformed`] when a key is unreadable.
+    pub fn verify_signed_by(&self, ca: &X509) -> Result<(), X509Fault> {
+        if self.issuer_der != ca.subject_der {
+            return Err(X509Fault::IssuerMismatch);
+        }
+        let key = ca.public_key()?;
+        let certificate = openssl::x509::X509::from_der(&self.der)
+            .map_err(|error| X509Fault::Malformed(error.to_string()))?;
+        match certificate.verify(&key) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(X509Fault::BadSignature),
+        }
+    }
+
+    /// Checks key and signature against what AWS IoT supports (developer guide, "X.509 client certificates"):
+    /// RSA of at least 2048 bits or NIST P-256, P-384, P-521; SHA-256, SHA-384 or SHA-512.
+    ///
+    /// # Errors
+    /// [`X509Fault::Unsupported`] naming what is not supported.
+    pub fn check_algorithms(&self) -> Result<(), X509Fault> {
+        self.check_signature_algorithm()?;
+        check_key(&self.public_key()?)
+    }
+
+    fn check_signature_algorithm(&self) -> Result<(), X509Fault> {
+        let name = match self.signature_algorithm.as_str() {
+            // sha256/384/512WithRSAEncryption, ecdsa-with-SHA256/384/512, dsa-with-sha256
+            "1.2.840.113549.1.1.11"
+            | "1.2.840.113549.1.1.12"
+            | "1.2.840.113549.1.1.13"
+            | "1.2.840.10045.4.3.2"
+            | "1.2.840.10045.4.3.3"
+            | "1.2.840.10045.4.3.4"
+            | "2.16.840.1.101.3.4.3.2" => return Ok(()),
+            "1.2.840.113549.1.1.10" => match self.pss_hash.as_deref() {
+                Some(
+                    "2.16.840.1.101.3.4.2.1" | "2.16.840.1.101.3.4.2.2" | "2.16.840.1.101.3.4.2.3",
+                ) => {
+                    return Ok(());
+                }
+                _ => "RSASSA-PSS with a hash other than SHA-256, SHA-384 or SHA-512",
+            },
+            "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" | "1.2.840.10040.4.3" => "SHA-1",
+            "1.2.840.113549.1.1.4" => "MD5",
+            "1.3.101.112" | "1.3.101.113" => "EdDSA",
+            other => other,
+        };
+        Err(X509Fault::Unsupported(format!(
+            "the signature algorithm {name} is not supported"
+        )))
+    }
+
+    /// The public key, read by OpenSSL.
+    fn public_key(&self) -> Result<PKey<Public>, X509Fault> {
+        PKey::public_key_from_der(&self.spki_der)
+            .map_err(|_| X509Fault::Malformed("unreadable public key".to_owned()))
+    }
+
+    /// What policies may refer to as `${iot:Certificate.KEY}` (developer guide, "X.509 Certificate AWS IoT
+    /// Core policy variables"): `Subject.CommonName`, `Issuer.Country`,
+    /// `Subject.AlternativeName.DNSName`, `SerialNumber` …, values in the order of the certificate, unescaped.
+    pub fn variables(&self) -> BTreeMap<String, Vec<String>> {
+        let mut variables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (side, fields) in [("Subject", &self.subject), ("Issuer", &self.issuer)] {
+            for (field, value) in fields {
+                variables
+                    .entry(format!("{side}.{}", field.variable()))
+                    .or_default()
+                    .push(value.clone());
+            }
+        }
+        for (kind, value) in &self.alternative_names {
+            variables
+                .entry((*kind).to_owned())
+                .or_default()
+                .push(value.clone());
+        }
+        variables.insert("SerialNumber".to_owned(), vec![self.serial_decimal.clone()]);
+        variables
+    }
+
+    /// The `AWS::IoT::Certificate::*` parameters of just-in-time provisioning (developer guide,
+    /// "Just-in-time provisioning"). SerialNumber is the serial number of the certificate in decimal;
+    /// of a repeated subject attribute the first one counts.
+    pub fn template_parameters(&self) -> BTreeMap<String, String> {
+        let mut parameters = BTreeMap::new();
+        for (field, value) in &self.subject {
+            if let Some(name) = field.template_parameter() {
+                parameters
+                    .entry(format!("AWS::IoT::Certificate::{name}"))
+                    .or_insert_with(|| value.clone());
+            }
+        }
+        parameters.insert(
+            "AWS::IoT::Certificate::SerialNumber".to_owned(),
+            self.serial_decimal.clone(),
+        );
+        parameters.insert("AWS::IoT::Certificate::Id".to_owned(), self.id.clone());
+        parameters
+    }
+}
+
+/// Checks a public key against what AWS IoT supports.
+///
+/// # Errors
+/// [`X509Fault::Unsupported`] naming what is not supported.
+pub(crate) fn check_key(key: &PKey<Public>) -> Result<(), X509Fault> {
+    let unsupported = |what: String| Err(X509Fault::Unsupported(what));
+    match key.id() {
+        Id::RSA | Id::RSA_PSS if key.bits() >= 2048 => Ok(()),
+        Id::RSA | Id::RSA_PSS => unsupported(format!(
+            "an RSA key of {} bits is too short, 2048 is the least",
+            key.bits()
+        )),
+        Id::EC => {
+            let curve = key.ec_key().ok().and_then(|key| key.group().curve_name());
+            match curve {
+                Some(Nid::X9_62_PRIME256V1 | Nid::SECP384R1 | Nid::SECP521R1) => Ok(()),
+                other => unsupported(format!(
+                    "the elliptic curve {} is not supported",
+                    other
+                        .and_then(|nid| nid.short_name().ok())
+                        .unwrap_or("without a name")
+                )),
+            }
+        }
+        _ => unsupported("the key is neither RSA nor on a supported elliptic curve".to_owned()),
+    }
+}
+
+/// Encodes a PEM block with lines of 64 characters.
+pub(crate) fn pem_block(label: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = tail;
+    }
+    pem.push_str("-----END ");
+    pem.push_str(label);
+    pem.push_str("-----\n");
+    pem
+}
+
+/// The attributes of a name that AWS IoT has words for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Field {
+    DistinguishedNameQualifier,
+    Country,
+    Organization,
+    OrganizationalUnit,
+    State,
+    CommonName,
+    SerialNumber,
+    Title,
+    Surname,
+    GivenName,
+    Initials,
+    Pseudonym,
+    GenerationQualifier,
+}
+
+impl Field {
+    fn of(oid: &str) -> Option<Self> {
+        Some(match oid {
+            "2.5.4.3" => Self::CommonName,
+            "2.5.4.4" => Self::Surname,
+            "2.5.4.5" => Self::SerialNumber,
+            "2.5.4.6" => Self::Country,
+            "2.5.4.8" => Self::State,
+            "2.5.4.10" => Self::Organization,
+            "2.5.4.11" => Self::OrganizationalUnit,
+            "2.5.4.12" => Self::Title,
+            "2.5.4.42" => Self::GivenName,
+            "2.5.4.43" => Self::Initials,
+            "2.5.4.44" => Self::GenerationQualifier,
+            "2.5.4.46" => Self::DistinguishedNameQualifier,
+            "2.5.4.65" => Self::Pseudonym,
+            _ => return None,
+        })
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            Self::DistinguishedNameQualifier => "DistinguishedNameQualifier",
+            Self::Country => "Country",
+            Self::Organization => "Organization",
+            Self::OrganizationalUnit => "OrganizationalUnit",
+            Self::State => "State",
+            Self::CommonName => "CommonName",
+            Self::SerialNumber => "SerialNumber",
+            Self::Title => "Title",
+            Self::Surname => "Surname",
+            Self::GivenName => "GivenName",
+            Self::Initials => "Initials",
+            Self::Pseudonym => "Pseudonym",
+            Self::GenerationQualifier => "GenerationQualifier",
+        }
+    }
+
+    fn template_parameter(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Country => "Country",
+            Self::Organization => "Organization",
+            Self::OrganizationalUnit => "OrganizationalUnit",
+            Self::DistinguishedNameQualifier => "DistinguishedNameQualifier",
+            Self::State => "StateName",
+            Self::CommonName => "CommonName",
+            _ => return None,
+        })
+    }
+}
+
+fn first(fields: &[(Field, String)], wanted: Field) -> Option<&str> {
+    fields
+        .iter()
+        .find_map(|(field, value)| (*field == wanted).then_some(value.as_str()))
+}
+
+fn fields(name: &X509Name<'_>) -> Vec<(Field, String)> {
+    name.iter_attributes()
+        .filter_map(|attribute| {
+            let field = Field::of(&attribute.attr_type().to_id_string())?;
+            Some((field, text(attribute)?))
+        })
+        .collect()
+}
+
+/// The text of a name attribute, whichever string type it uses.
+fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+    let octets = attribute.as_slice();
+    match attribute.attr_value().tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString => {
+            String::from_utf8(octets.to_vec()).ok()
+        }
+        // In practice T.61 strings hold Latin-1.
+        Tag::T61String => Some(octets.iter().map(|octet| char::from(*octet)).collect()),
+        Tag::BmpString => {
+            let units: Vec<u16> = octets
+                .chunks_exact(2)
+                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                .collect();
+            String::from_utf16(&units).ok()
+        }
+        _ => None,
+    }
+}
+
+fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<(&'static str, String)> {
+    let mut names = Vec::new();
+    for extension in certificate.extensions() {
+        let (general_names, keys) = match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(san) => (&san.general_names, SUBJECT_KEYS),
+            ParsedExtension::IssuerAlternativeName(ian) => (&ian.general_names, ISSUER_KEYS),
+            _ => continue,
+        };
+        for name in general_names {
+            match name {
+                GeneralName::RFC822Name(value) => names.push((keys[0], (*value).to_owned())),
+                GeneralName::DNSName(value) => names.push((keys[1], (*value).to_owned())),
+                GeneralName::DirectoryName(value) => names.push((keys[2], value.to_string())),
+                GeneralName::URI(value) => names.push((keys[3], (*value).to_owned())),
+                GeneralName::IPAddress(octets) => {
+                    if let Some(address) = ip_text(octets) {
+                        names.push((keys[4], address));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+const SUBJECT_KEYS: [&str; 5] = [
+    "Subject.AlternativeName.RFC822Name",
+    "Subject.AlternativeName.DNSName",
+    "Subject.AlternativeName.DirectoryName",
+    "Subject.AlternativeName.UniformResourceIdentifier",
+    "Subject.AlternativeName.IPAddress",
+];
+
+const ISSUER_KEYS: [&str; 5] = [
+    "Issuer.AlternativeName.RFC822Name",
+    "Issuer.AlternativeName.DNSName",
+    "Issuer.AlternativeName.DirectoryName",
+    "Issuer.AlternativeName.UniformResourceIdentifier",
+    "Issuer.AlternativeName.IPAddress",
+];
+
+fn ip_text(octets: &[u8]) -> Option<String> {
+    if let Ok(four) = <[u8; 4]>::try_from(octets) {
+        return Some(std::net::Ipv4Addr::from(four).to_string());
+    }
+    let sixteen = <[u8; 16]>::try_from(octets).ok()?;
+    Some(std::net::Ipv6Addr::from(sixteen).to_string())
+}
+
+/// The hash a RSASSA-PSS signature names; `None` for other algorithms and for the default, SHA-1.
+fn pss_hash(certificate: &X509Certificate<'_>) -> Option<String> {
+    use x509_parser::signature_algorithm::SignatureAlgorithm;
+    match SignatureAlgorithm::try_from(&certificate.signature_algorithm) {
+        Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) => {
+            Some(parameters.hash_algorithm_oid().to_id_string())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openssl::asn1::Asn1Time;
+    use openssl::bn::BigNum;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::Private;
+    use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+    use openssl::x509::{X509Builder, X509NameBuilder};
+
+    fn ec(curve: Nid) -> PKey<Private> {
+        let group = EcGroup::from_curve_name(curve).unwrap();
+        PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+    }
+
+    fn issue(
+        key: &PKey<Private>,
+        ca: Option<(&X509, &PKey<Private>)>,
+        names: &[(&str, &str)],
+        hash: MessageDigest,
+        is_ca: bool,
+    ) -> X509 {
+        let mut builder = X509Builder::new().unwrap();
+        builder.set_version(2).unwrap();
+        let mut name = X509NameBuilder::new().unwrap();
+        for (field, value) in names {
+            name.append_entry_by_text(field, value).unwrap();
+        }
+        let name = name.build();
+        builder.set_subject_name(&name).unwrap();
+        let signer = match ca {
+            Some((ca, signer)) => {
+                let issuer = openssl::x509::X509::from_der(&ca.der).unwrap();
+                builder.set_issuer_name(issuer.subject_name()).unwrap();
+                signer
+            }
+            None => {
+                builder.set_issuer_name(&name).unwrap();
+                key
+            }
+        };
+        builder
+            .set_not_before(&Asn1Time::days_from_now(0).unwrap())
+            .unwrap();
+        builder
+            .set_not_after(&Asn1Time::days_from_now(30).unwrap())
+            .unwrap();
+        let serial = BigNum::from_dec_str("340282366920938463463374607431768211455").unwrap();
+        builder
+            .set_serial_number(&serial.to_asn1_integer().unwrap())
+            .unwrap();
+        builder.set_pubkey(key).unwrap();
+        if is_ca {
+            builder
+                .append_extension(BasicConstraints::new().critical().ca().build().unwrap())
+                .unwrap();
+        }
+        let san = SubjectAlternativeName::new()
+            .dns("sensor.example")
+            .ip("127.0.0.1")
+            .build(&builder.x509v3_context(None, None))
+            .unwrap();
+        builder.append_extension(san).unwrap();
+        builder.sign(signer, hash).unwrap();
+        X509::from_der(&builder.build().to_der().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_leaf_is_told_from_an_impostor_with_the_same_ca_name() {
+        let sha256 = MessageDigest::sha256();
+        let (ca_key, other_key, leaf_key) = (
+            ec(Nid::SECP521R1),
+            ec(Nid::SECP521R1),
+            ec(Nid::X9_62_PRIME256V1),
+        );
+        let ca = issue(&ca_key, None, &[("CN", "root")], sha256, true);
+        let impostor = issue(&other_key, None, &[("CN", "root")], sha256, true);
+        let sha512 = MessageDigest::sha512();
+        let leaf = issue(
+            &leaf_key,
+            Some((&ca, &ca_key)),
+            &[("CN", "sensor-17")],
+            sha512,
+            false,
+        );
+        assert_eq!(leaf.verify_signed_by(&ca), Ok(()));
+        assert_eq!(
+            leaf.verify_signed_by(&impostor),
+            Err(X509Fault::BadSignature)
+        );
+        assert_eq!(
+            leaf.verify_signed_by(&leaf),
+            Err(X509Fault::IssuerMismatch)
+        );
+        assert!(ca.is_ca && !leaf.is_ca && ca.is_self_signed());
+        assert_eq!(leaf.check_algorithms(), Ok(()));
+    }
+
+    #[test]
+    fn what_aws_does_not_support_is_named() {
+        let key = ec(Nid::SECP256K1);
+        let fault = issue(&key, None, &[("CN", "a")], MessageDigest::sha256(), true)
+            .check_algorithms()
+            .unwrap_err();
+        assert!(fault.to_string().contains("secp256k1"), "{fault}");
+        let key = ec(Nid::X9_62_PRIME256V1);
+        let fault = issue(&key, None, &[("CN", "a")], MessageDigest::sha1(), true)
+            .check_algorithms()
+            .unwrap_err();
+        assert!(fault.to_string().contains("SHA-1"), "{fault}");
+        let short = PKey::from_rsa(openssl::rsa::Rsa::generate(1024).unwrap()).unwrap();
+        let fault = issue(&short, None, &[("CN", "a")], MessageDigest::sha256(), true)
+            .check_algorithms()
+            .unwrap_err();
+        assert!(fault.to_string().contains("1024 bits"), "{fault}");
+    }
+
+    #[test]
+    fn template_parameters_and_policy_variables_come_from_the_subject_and_the_serial() {
+        let key = ec(Nid::X9_62_PRIME256V1);
+        let names = [
+            ("C", "LU"),
+            ("ST", "Luxembourg"),
+            ("OU", "first"),
+            ("OU", "second"),
+            ("CN", "sensor-17"),
+        ];
+        let certificate = issue(&key, None, &names, MessageDigest::sha256(), false);
+        let parameters = certificate.template_parameters();
+        let get = |name: &str| parameters[&format!("AWS::IoT::Certificate::{name}")].as_str();
+        assert_eq!(get("CommonName"), "sensor-17");
+        assert_eq!(get("StateName"), "Luxembourg");
+        assert_eq!(get("OrganizationalUnit"), "first");
+        assert_eq!(
+            get("SerialNumber"),
+            "340282366920938463463374607431768211455"
+        );
+        assert_eq!(get("Id"), certificate.id);
+        let variables = certificate.variables();
+        assert_eq!(variables["Subject.OrganizationalUnit"], ["first", "second"]);
+        assert_eq!(variables["Issuer.Country"], ["LU"]);
+        assert_eq!(
+            variables["Subject.AlternativeName.DNSName"],
+            ["sensor.example"]
+        );
+        assert_eq!(
+            variables["Subject.AlternativeName.IPAddress"],
+            ["127.0.0.1"]
+        );
+    }
+
+    #[test]
+    fn damaged_der_is_an_error_and_never_a_panic() {
+        let key = ec(Nid::X9_62_PRIME256V1);
+        let good = issue(&key, None, &[("CN", "a")], MessageDigest::sha256(), true).der;
+        for at in 0..good.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] ^= flip;
+                if let Ok(certificate) = X509::from_der(&bad) {
+                    let _ = certificate.check_algorithms();
+                    let _ = certificate.verify_signed_by(&certificate);
+                    let _ = certificate.variables();
+                }
+            }
+            assert!(X509::from_der(&good[..at]).is_err());
+        }
+        assert!(X509::from_pem("-----BEGIN CERTIFICATE-----\n????\n").is_err());
+    }
+
+    #[test]
+    fn pem_round_trips_and_the_id_is_the_hash_of_the_der() {
+        let key = ec(Nid::SECP384R1);
+        let certificate = issue(&key, None, &[("CN", "a")], MessageDigest::sha384(), true);
+        let again = X509::from_pem(&certificate.to_pem()).unwrap();
+        assert_eq!(again.id, certificate.id);
+        let judge = openssl::x509::X509::from_pem(certificate.to_pem().as_bytes()).unwrap();
+        assert_eq!(
+            hex::encode(judge.digest(MessageDigest::sha256()).unwrap()),
+            certificate.id
+        );
+    }
+}
