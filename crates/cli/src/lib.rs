@@ -1,1 +1,14 @@
-//! What every program shares: run(), common flags, reports, exit codes, environment variables.
+//! What every program shares: `run()`, common flags, reports, exit codes, environment variables.
+
+mod common;
+pub mod environment;
+mod exit;
+mod failure;
+mod report;
+mod run;
+
+pub use common::{CloudFlags, Common, ConnectFlags, OutputFormat};
+pub use exit::Exit;
+pub use failure::{Failure, Result};
+pub use report::{Report, Reporter};
+pub use run::{run, run_threaded};

@@ -4,6 +4,7 @@
 
 pub mod ca;
 pub mod certificate;
+pub mod failure;
 pub mod mqtt;
 pub mod names;
 pub mod store;

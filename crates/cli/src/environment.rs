@@ -1,0 +1,66 @@
+//! The environment variables the programs read, in one place.
+//!
+//! The names are those of the shell toolkit this replaces. The README prints the same table; a
+//! test compares the two.
+
+/// One environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one sentence without a full stop.
+    pub meaning: &'static str,
+}
+
+/// The AWS account the caller means; a mismatch with the credentials stops before anything happens.
+pub const AWS_ACCOUNT: &str = "AWS_ACCOUNT";
+/// The region, read by the AWS SDK.
+pub const AWS_REGION: &str = "AWS_REGION";
+/// The endpoint of every AWS API, read by the AWS SDK.
+pub const AWS_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
+/// The MQTT endpoint of the account, `host` or `host:port`.
+pub const AWS_IOT_ENDPOINT: &str = "AWS_IOT_ENDPOINT";
+/// PEM file with the root certificates that the MQTT endpoint is judged by.
+pub const AWS_IOT_CAFILE: &str = "AWS_IOT_CAFILE";
+/// The output format when `--output` is not given.
+pub const JITP_OUTPUT: &str = "JITP_OUTPUT";
+/// Passphrase of an encrypted CA key.
+pub const JITP_CA_PASSPHRASE: &str = "JITP_CA_PASSPHRASE";
+/// No colour in what is written for people.
+pub const NO_COLOR: &str = "NO_COLOR";
+
+/// Every variable the programs read, besides the AWS SDK's own.
+pub const VARIABLES: &[Variable] = &[
+    Variable {
+        name: AWS_ACCOUNT,
+        meaning: "the account you mean; if the credentials belong to another, programs stop with exit code 3",
+    },
+    Variable {
+        name: AWS_REGION,
+        meaning: "the region, as for every AWS tool",
+    },
+    Variable {
+        name: AWS_ENDPOINT_URL,
+        meaning: "where AWS APIs are called, as for every AWS tool; `iot-local env` sets it",
+    },
+    Variable {
+        name: AWS_IOT_ENDPOINT,
+        meaning: "the MQTT endpoint, `host` or `host:port`; without it DescribeEndpoint is asked",
+    },
+    Variable {
+        name: AWS_IOT_CAFILE,
+        meaning: "PEM file of the roots the MQTT endpoint is judged by; without it the Amazon roots in the program",
+    },
+    Variable {
+        name: JITP_OUTPUT,
+        meaning: "`text` or `json`, when `--output` is not given",
+    },
+    Variable {
+        name: JITP_CA_PASSPHRASE,
+        meaning: "passphrase of an encrypted CA key",
+    },
+    Variable {
+        name: NO_COLOR,
+        meaning: "any value: no colour in what is written for people",
+    },
+];

@@ -1,0 +1,58 @@
+//! The answer on stdout: tab-separated lines, or one JSON object a line.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+use serde::Serialize;
+
+use crate::common::OutputFormat;
+use crate::failure::{Failure, Result};
+
+/// One line of a program's answer.
+///
+/// The JSON form is the type's own serialization (camelCase, as in the AWS API); fields are only
+/// ever added. The text form is its columns.
+pub trait Report: Serialize {
+    /// The columns of the tab-separated line.
+    fn columns(&self) -> Vec<String>;
+}
+
+/// Writes the answer in the format asked for.
+#[derive(Debug)]
+pub struct Reporter {
+    format: OutputFormat,
+    out: BufWriter<Stdout>,
+}
+
+impl Reporter {
+    pub(crate) fn new(format: OutputFormat) -> Self {
+        Self {
+            format,
+            out: BufWriter::new(io::stdout()),
+        }
+    }
+
+    /// Writes one line and hands it to the reader at once.
+    ///
+    /// # Errors
+    /// When stdout cannot be written, for example because the reader of a pipe is gone.
+    pub fn line(&mut self, report: &impl Report) -> Result<()> {
+        self.write(report)
+            .map_err(|error| Failure::io("cannot write the answer to stdout", &error))
+    }
+
+    /// As [`Reporter::line`], but leaves the I/O error to a caller that treats a closed pipe as
+    /// an ordinary end.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn write(&mut self, report: &impl Report) -> io::Result<()> {
+        match self.format {
+            OutputFormat::Text => writeln!(self.out, "{}", report.columns().join("\t"))?,
+            OutputFormat::Json => {
+                serde_json::to_writer(&mut self.out, report)?;
+                self.out.write_all(b"\n")?;
+            }
+        }
+        self.out.flush()
+    }
+}

@@ -1,0 +1,164 @@
+//! From `main` to the exit code: parse, log, run, report, and stop on signals.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::common::{Common, OutputFormat};
+use crate::environment;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+/// A program's arguments: its own, and the common ones.
+#[derive(Debug, Parser)]
+struct Line<A: clap::Args> {
+    #[command(flatten)]
+    program: A,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Runs a program on one thread. `about` comes from the arguments' own docstring.
+pub fn run<A, F>(program: F) -> ExitCode
+where
+    A: clap::Args,
+    F: AsyncFnOnce(A, &Common) -> Result<()>,
+{
+    start(program, || Builder::new_current_thread().enable_all().build())
+}
+
+/// Runs a program that serves many connections, on all cores.
+pub fn run_threaded<A, F>(program: F) -> ExitCode
+where
+    A: clap::Args,
+    F: AsyncFnOnce(A, &Common) -> Result<()>,
+{
+    start(program, || Builder::new_multi_thread().enable_all().build())
+}
+
+fn start<A, F>(program: F, runtime: impl FnOnce() -> io::Result<Runtime>) -> ExitCode
+where
+    A: clap::Args,
+    F: AsyncFnOnce(A, &Common) -> Result<()>,
+{
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = program_name(&arguments);
+    let command = Line::<A>::command()
+        .name(name.clone())
+        .bin_name(name.clone())
+        .version(env!("CARGO_PKG_VERSION"));
+    let json_asked = asks_for_json(&arguments);
+    let line = command
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Line::<A>::from_arg_matches(&matches));
+    let line = match line {
+        Ok(line) => line,
+        Err(error) => return usage(&error, &name, json_asked),
+    };
+    log(&line.common);
+    let json = line.common.output == OutputFormat::Json;
+    let outcome = match runtime() {
+        Ok(runtime) => runtime.block_on(until_signalled(program(line.program, &line.common))),
+        Err(error) => Err(Failure::io("cannot start the runtime", &error)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure, &name, json);
+            ExitCode::from(failure.exit() as u8)
+        }
+    }
+}
+
+/// Runs the program until it ends or SIGINT or SIGTERM arrives.
+async fn until_signalled(program: impl Future<Output = Result<()>>) -> Result<()> {
+    let streams = signal(SignalKind::interrupt()).and_then(|interrupt| {
+        signal(SignalKind::terminate()).map(|terminate| (interrupt, terminate))
+    });
+    let (mut interrupt, mut terminate) =
+        streams.map_err(|error| Failure::io("cannot listen for signals", &error))?;
+    tokio::select! {
+        outcome = program => outcome,
+        _ = interrupt.recv() => Err(Failure::interrupted(Exit::Interrupted)),
+        _ = terminate.recv() => Err(Failure::interrupted(Exit::Terminated)),
+    }
+}
+
+/// The name the program was called by, so that the alias `create-ca` speaks as `create-ca`.
+fn program_name(arguments: &[OsString]) -> String {
+    arguments
+        .first()
+        .and_then(|path| std::path::Path::new(path).file_name())
+        .map_or_else(|| "jitp".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Whether the caller wants JSON, as far as a command line that did not parse can tell.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let flag = arguments.iter().enumerate().find_map(|(index, argument)| {
+        let argument = argument.to_str()?;
+        match argument.strip_prefix("--output") {
+            Some("") => arguments.get(index + 1)?.to_str().map(str::to_owned),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        }
+    });
+    match flag {
+        Some(format) => format == "json",
+        None => std::env::var(environment::JITP_OUTPUT).is_ok_and(|format| format == "json"),
+    }
+}
+
+/// Help and version go to stdout with exit code 0; a usage error to stderr with 2.
+fn usage(error: &clap::Error, name: &str, json: bool) -> ExitCode {
+    let help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    if help || !json {
+        // A closed terminal cannot be told anything.
+        let _ = error.print();
+    } else {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or("wrong usage");
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let failure = Failure::usage(message).hint(format!("try '{name} --help'"));
+        complain(&failure, name, true);
+    }
+    if help {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Exit::Usage as u8)
+    }
+}
+
+fn complain(failure: &Failure, name: &str, json: bool) {
+    let text = if json {
+        failure.json()
+    } else {
+        failure.text(name)
+    };
+    // A closed stderr cannot be told anything; the exit code still says it.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Log lines go to stderr: warnings with `-v`… the programs' own sentences are not log lines.
+fn log(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => "off",
+        (false, 0) => "error",
+        (false, 1) => "info,aws_config=warn,aws_sdk_iot=warn",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(common.colour())
+        .init();
+}

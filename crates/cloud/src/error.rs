@@ -1,0 +1,218 @@
+//! What a call to AWS can end with, and what kind of failure each is.
+
+use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iot::operation::RequestId;
+use jitp_core::failure::{Class, Classified};
+
+/// A call that did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloudError {
+    /// No region is configured anywhere.
+    #[error("no AWS region is configured")]
+    NoRegion,
+    /// The credentials belong to another account than the caller means.
+    #[error("AWS_ACCOUNT is {meant}, but the credentials belong to account {found}")]
+    OtherAccount {
+        /// What `AWS_ACCOUNT` says.
+        meant: String,
+        /// What STS says.
+        found: String,
+    },
+    /// There are no credentials, or they cannot be loaded.
+    #[error("{operation}: cannot load AWS credentials: {reason}")]
+    Credentials {
+        /// Operation that needed them.
+        operation: &'static str,
+        /// What the credentials chain says.
+        reason: String,
+    },
+    /// No answer: not reachable, or not in time.
+    #[error("{operation}: no answer from AWS: {reason}")]
+    NoAnswer {
+        /// Operation that was called.
+        operation: &'static str,
+        /// What the connection says.
+        reason: String,
+    },
+    /// The service answered with an error.
+    #[error("{operation}: {message} ({code})")]
+    Service {
+        /// Operation that was called.
+        operation: &'static str,
+        /// Exception name, for example `ResourceNotFoundException`.
+        code: String,
+        /// The service's sentence.
+        message: String,
+        /// Request id, for AWS support.
+        request_id: Option<String>,
+    },
+    /// The answer lacks a member it must have, or is not an answer of this API at all.
+    #[error("{operation}: the answer makes no sense: {reason}")]
+    Incomprehensible {
+        /// Operation that was called.
+        operation: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl CloudError {
+    /// Reads the SDK's error.
+    pub(crate) fn from_sdk<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+        SdkError<E, R>: RequestId,
+    {
+        let request_id = error.request_id().map(ToOwned::to_owned);
+        match &error {
+            SdkError::ServiceError(service) => {
+                let inner = service.err();
+                match inner.code() {
+                    Some(code) => Self::Service {
+                        operation,
+                        code: code.to_owned(),
+                        message: inner.message().unwrap_or("no message").to_owned(),
+                        request_id,
+                    },
+                    None => Self::Incomprehensible {
+                        operation,
+                        reason: "an error without a code; is AWS_ENDPOINT_URL an AWS API?"
+                            .to_owned(),
+                    },
+                }
+            }
+            SdkError::DispatchFailure(failure) => {
+                let reason = causes(&error);
+                // The SDK reports a failing credentials chain as a dispatch failure of kind "other".
+                if failure.is_other() && reason.to_lowercase().contains("credential") {
+                    Self::Credentials { operation, reason }
+                } else {
+                    Self::NoAnswer { operation, reason }
+                }
+            }
+            SdkError::TimeoutError(_) => Self::NoAnswer {
+                operation,
+                reason: "timed out".to_owned(),
+            },
+            _ => Self::Incomprehensible {
+                operation,
+                reason: causes(&error),
+            },
+        }
+    }
+
+    pub(crate) fn incomplete(operation: &'static str, member: &str) -> Self {
+        Self::Incomprehensible {
+            operation,
+            reason: format!("{member} is missing"),
+        }
+    }
+
+    /// Whether the service says that the thing asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.class() == Class::NotFound
+    }
+
+    /// Whether the service answered with this exception.
+    pub fn is(&self, exception: &str) -> bool {
+        matches!(self, Self::Service { code, .. } if code == exception)
+    }
+}
+
+impl Classified for CloudError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoRegion | Self::OtherAccount { .. } | Self::Credentials { .. } => {
+                Class::Configuration
+            }
+            Self::NoAnswer { .. } => Class::Temporary,
+            Self::Incomprehensible { .. } => Class::Unexpected,
+            Self::Service { code, .. } => class_of_exception(code),
+        }
+    }
+
+    fn code(&self) -> String {
+        match self {
+            Self::Service { code, .. } => code.clone(),
+            other => other.class().code().to_owned(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoRegion => "set AWS_REGION or pass --region",
+            Self::OtherAccount { .. } => "use that account's credentials, or change AWS_ACCOUNT",
+            Self::Credentials { .. } => {
+                "log in (aws sso login, aws configure), or start the local core: iot-local run -- COMMAND"
+            }
+            Self::NoAnswer { .. } => "check the network, AWS_REGION and AWS_ENDPOINT_URL",
+            Self::Incomprehensible { .. } => "check that AWS_ENDPOINT_URL names an AWS API",
+            Self::Service { code, .. } => match code.as_str() {
+                "AccessDeniedException" | "UnauthorizedException" => {
+                    "the credentials lack the permission for this call"
+                }
+                "ThrottlingException" => "AWS limits how often this is called; try again later",
+                _ => return None,
+            },
+        };
+        Some(hint.to_owned())
+    }
+
+    fn request_id(&self) -> Option<String> {
+        match self {
+            Self::Service { request_id, .. } => request_id.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// The class of an exception, by its name (API reference, "Errors" of each operation).
+fn class_of_exception(code: &str) -> Class {
+    match code {
+        "ResourceNotFoundException" | "NotConfiguredException" => Class::NotFound,
+        "ResourceAlreadyExistsException"
+        | "CertificateConflictException"
+        | "CertificateStateException"
+        | "ConflictException"
+        | "ConflictingResourceUpdateException"
+        | "DeleteConflictException"
+        | "InvalidStateTransitionException"
+        | "TransferConflictException"
+        | "TransferAlreadyCompletedException"
+        | "VersionConflictException"
+        | "VersionsLimitExceededException" => Class::Conflict,
+        "ThrottlingException"
+        | "ServiceUnavailableException"
+        | "InternalException"
+        | "InternalFailureException"
+        | "InternalServerException"
+        | "RequestTimeout" => Class::Temporary,
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "ExpiredTokenException" => Class::Configuration,
+        _ => Class::Refused,
+    }
+}
+
+/// An error's causes, innermost last, without the SDK's own empty phrases.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut parts = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !parts.contains(&text) {
+            parts.push(text);
+        }
+        next = cause.source();
+    }
+    if parts.is_empty() {
+        error.to_string()
+    } else {
+        parts.join(": ")
+    }
+}

@@ -1,0 +1,67 @@
+//! What kind of failure an error is: the one thing scripts and retry loops need to know of it.
+//!
+//! Every error type of the libraries says its [`Class`] through [`Classified`]; the programs turn
+//! the class into an exit code in one place.
+
+use std::error::Error;
+
+/// The kinds of failure a caller treats differently.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Class {
+    /// Nobody expected this.
+    Unexpected,
+    /// Configuration, credentials or an input file are missing or invalid.
+    Configuration,
+    /// A thing, certificate, CA or policy does not exist.
+    NotFound,
+    /// Something exists with other content, or is in the wrong state.
+    Conflict,
+    /// The service or a policy refused.
+    Refused,
+    /// Throttled, timed out or unreachable; the same call may work later.
+    Temporary,
+    /// The device was not accepted in time.
+    NotAccepted,
+    /// A check failed.
+    CheckFailed,
+    /// Some items of a batch are done and some are not.
+    Partial,
+}
+
+impl Class {
+    /// Upper-case name used as the `code` of an error that brings no code of its own.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unexpected => "UNEXPECTED",
+            Self::Configuration => "CONFIGURATION",
+            Self::NotFound => "NOT_FOUND",
+            Self::Conflict => "CONFLICT",
+            Self::Refused => "REFUSED",
+            Self::Temporary => "TEMPORARY",
+            Self::NotAccepted => "NOT_ACCEPTED",
+            Self::CheckFailed => "CHECK_FAILED",
+            Self::Partial => "PARTIAL",
+        }
+    }
+}
+
+/// An error that knows its class and, where there is one, the way out.
+pub trait Classified: Error {
+    /// The kind of failure.
+    fn class(&self) -> Class;
+
+    /// A stable code: the AWS exception name, or the class's own.
+    fn code(&self) -> String {
+        self.class().code().to_owned()
+    }
+
+    /// What to do about it, in one line without a full stop.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+
+    /// The AWS request id, for errors that came from the service.
+    fn request_id(&self) -> Option<String> {
+        None
+    }
+}
