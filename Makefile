@@ -1,0 +1,67 @@
+# Everything a person or a CI job asks of this repository. `make help` lists it.
+
+CARGO       ?= cargo
+TARGET_DIR  := $(or $(CARGO_TARGET_DIR),target)
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+
+PROGRAMS    := create-root register provision pub sub iot-local
+# The names the shell toolkit used for two of them.
+ALIASES     := create-ca:create-root register-ca:register
+EXECUTABLES := $(PROGRAMS:%=bin/%)
+
+.PHONY: all check test bench demo local interop install clean help prerequisites programs
+
+all: programs ## build the programs into bin/
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+prerequisites:
+	@command -v $(CARGO) >/dev/null || { echo "make: Rust is missing; remedy: install it as https://rustup.rs says" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "make: a C compiler is missing; remedy: sudo apt-get install build-essential" >&2; exit 1; }
+	@command -v pkg-config >/dev/null && pkg-config --exists openssl || { echo "make: the OpenSSL headers are missing; remedy: sudo apt-get install pkg-config libssl-dev" >&2; exit 1; }
+
+# Cargo decides what is out of date; a program is put in place anew only when it changed, and by
+# rename, so that one that is running goes on undisturbed.
+programs: prerequisites
+	$(CARGO) build --release --locked --bins
+	@for program in $(PROGRAMS); do \
+	  cmp -s $(TARGET_DIR)/release/$$program bin/$$program || { \
+	    cp $(TARGET_DIR)/release/$$program bin/.$$program.new && mv -f bin/.$$program.new bin/$$program; } || exit 1; \
+	done
+	@for alias in $(ALIASES); do ln -sfn $${alias#*:} bin/$${alias%%:*}; done
+
+demo: programs ## the main job on a local AWS IoT Core: root, register, provision, pub, sub
+	./bin/iot-local run -- etc/demo.sh
+
+local: programs ## an AWS IoT Core on this machine, until Ctrl-C
+	./bin/iot-local serve
+
+test: prerequisites ## every test; needs no network and no account
+	$(CARGO) test --workspace --locked
+
+check: prerequisites ## what must be true before a change lands
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --document-private-items
+	$(MAKE) test
+	@test -z "$$(git status --porcelain)" || { echo "make: the working tree is not clean:" >&2; git status --short >&2; exit 1; }
+
+bench: programs ## measure us and the peers side by side
+	$(CARGO) bench --locked --bench microbenchmarks
+	tests/interop/setup.sh mosquitto
+	$(CARGO) bench --locked --bench broker
+
+interop: programs ## let awscli, boto3, mosquitto, paho, mqtt.js, the AWS SDKs and sslyze judge the programs
+	tests/interop/setup.sh
+	tests/interop/run.sh
+
+install: programs ## install the programs into PREFIX/bin
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(EXECUTABLES) $(DESTDIR)$(PREFIX)/bin
+	@for alias in $(ALIASES); do ln -sfn $${alias#*:} $(DESTDIR)$(PREFIX)/bin/$${alias%%:*}; done
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -f $(EXECUTABLES) $(foreach alias,$(ALIASES),bin/$(firstword $(subst :, ,$(alias))))
