@@ -1,0 +1,10 @@
+//! The user's story, told by running the real programs against an embedded local core.
+
+mod support;
+
+mod contract;
+mod first_connection;
+mod issuing;
+mod local_core;
+mod messages;
+mod registering;
