@@ -1,0 +1,125 @@
+//! The client certificate verifier: possession of the key, and a certificate that can be read.
+//!
+//! WebPKI cannot be asked here. It refuses X.509 v1 certificates, which `openssl x509 -req` makes
+//! without an extension file, certificates meant for servers only, and CA:TRUE leaves; AWS IoT takes
+//! them once they are registered. Only their public key is used, so WebPKI's signature algorithms
+//! (with their minimum key sizes) still do the verifying.
+
+use rustls::SignatureScheme;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved};
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::x509::X509;
+
+/// Lets in whoever holds the key of a readable certificate.
+#[derive(Debug)]
+pub(super) struct PossessionVerifier {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl PossessionVerifier {
+    pub(super) fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { algorithms }
+    }
+}
+
+impl ClientCertVerifier for PossessionVerifier {
+    /// No hints: a device sends its certificate whichever CA signed it.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if intermediates.len() > super::CHAIN_LENGTH {
+            return Err(Error::General(
+                "more certificates than a device may send".to_owned(),
+            ));
+        }
+        for certificate in std::iter::once(end_entity).chain(intermediates) {
+            X509::from_der(certificate)
+                .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let key = public_key(certificate)?;
+        let key = webpki::RawPublicKeyEntity::try_from(&key).map_err(|_| BAD_ENCODING)?;
+        let candidates = self
+            .algorithms
+            .mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == signed.scheme && offered(*scheme))
+            .map(|(_, algorithms)| *algorithms)
+            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        // In TLS 1.2 a scheme does not name its curve: the algorithm that fits the key decides, and
+        // those that do not fit it refuse without looking at the signature.
+        candidates
+            .iter()
+            .find_map(|algorithm| {
+                key.verify_signature(*algorithm, message, signed.signature())
+                    .ok()
+            })
+            .map(|()| HandshakeSignatureValid::assertion())
+            .ok_or(BAD_SIGNATURE)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if !offered(signed.scheme) {
+            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+        }
+        let key = public_key(certificate)?;
+        verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let mut schemes = self.algorithms.supported_schemes();
+        schemes.retain(|scheme| offered(*scheme));
+        schemes
+    }
+}
+
+/// Ed25519 and post-quantum keys are none that AWS IoT takes in device certificates (developer guide,
+/// "X.509 client certificates", supported algorithms).
+fn offered(scheme: SignatureScheme) -> bool {
+    matches!(
+        scheme,
+        SignatureScheme::ECDSA_NISTP256_SHA256
+            | SignatureScheme::ECDSA_NISTP384_SHA384
+            | SignatureScheme::ECDSA_NISTP521_SHA512
+            | SignatureScheme::RSA_PSS_SHA256
+            | SignatureScheme::RSA_PSS_SHA384
+            | SignatureScheme::RSA_PSS_SHA512
+            | SignatureScheme::RSA_PKCS1_SHA256
+            | SignatureScheme::RSA_PKCS1_SHA384
+            | SignatureScheme::RSA_PKCS1_SHA512
+    )
+}
+
+fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| BAD_ENCODING)?;
+    let key = certificate.tbs_certificate.subject_pki.raw.to_vec();
+    Ok(SubjectPublicKeyInfoDer::from(key))
+}
+
+const BAD_ENCODING: Error = Error::InvalidCertificate(CertificateError::BadEncoding);
+const BAD_SIGNATURE: Error = Error::InvalidCertificate(CertificateError::BadSignature);
