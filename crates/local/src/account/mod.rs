@@ -1,1 +1,198 @@
-//! 
+//! The account: what it holds and the rules AWS enforces on it. It knows no sockets.
+//!
+//! Readers take a [`State`] without a lock. Writers run one after another on a copy; what changed is
+//! durable before the copy becomes the present state, so a failed write leaves no trace.
+
+mod clock;
+mod error;
+mod open;
+mod records;
+mod state;
+mod transaction;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+pub use clock::{Clock, ClockHand, Timestamp};
+pub use error::ApiError;
+pub use records::*;
+pub use state::{Scope, State};
+pub use transaction::Transaction;
+
+use crate::storage::Storage;
+
+/// Names of the storage spaces of an account.
+mod space {
+    pub(super) const ACCOUNT: &str = "account";
+    pub(super) const ATTACHMENT: &str = "policy-target";
+    pub(super) const BILLING_GROUP: &str = "billing-group";
+    pub(super) const CA_CERTIFICATE: &str = "ca-certificate";
+    pub(super) const CERTIFICATE: &str = "certificate";
+    pub(super) const MEMBER: &str = "group-thing";
+    pub(super) const POLICY: &str = "policy";
+    pub(super) const PRINCIPAL: &str = "thing-principal";
+    pub(super) const TAGS: &str = "tags";
+    pub(super) const TEMPLATE: &str = "provisioning-template";
+    pub(super) const THING: &str = "thing";
+    pub(super) const THING_GROUP: &str = "thing-group";
+    pub(super) const THING_TYPE: &str = "thing-type";
+    pub(super) const ALL: [&str; 13] = [
+        ACCOUNT,
+        ATTACHMENT,
+        BILLING_GROUP,
+        CA_CERTIFICATE,
+        CERTIFICATE,
+        MEMBER,
+        POLICY,
+        PRINCIPAL,
+        TAGS,
+        TEMPLATE,
+        THING,
+        THING_GROUP,
+        THING_TYPE,
+    ];
+}
+
+const REGISTRATION_CODE: &str = "registration-code";
+const EVENT_CONFIGURATIONS: &str = "event-configurations";
+
+/// Changes a slow listener may lag behind before it misses some.
+const CHANGES_KEPT: usize = 4096;
+
+/// What an account is made from.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// Account id, 12 digits.
+    pub account_id: String,
+    /// Region, for example `eu-west-1`.
+    pub region: String,
+    /// `host` or `host:port` of the data endpoint, answered by DescribeEndpoint.
+    pub endpoint: String,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Where records are kept.
+    pub storage: Storage,
+}
+
+/// Something in the account is no longer as it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A device certificate was made, changed or deleted.
+    Certificate {
+        /// Certificate id.
+        id: String,
+    },
+    /// A policy was made, changed or deleted.
+    Policy {
+        /// Policy name.
+        name: String,
+    },
+    /// Policies or things of a certificate were attached or detached.
+    Attachments {
+        /// Certificate id.
+        certificate_id: String,
+    },
+    /// A thing was made, changed or deleted, or its groups were.
+    Thing {
+        /// Thing name.
+        name: String,
+    },
+    /// A thing group was made, changed or deleted, or its policies were.
+    Group {
+        /// Group name.
+        name: String,
+    },
+    /// A CA certificate was registered, changed or deleted.
+    Ca {
+        /// CA certificate id.
+        id: String,
+    },
+    /// Everything was deleted.
+    Reset,
+}
+
+/// An AWS account as the local core knows it. Clones share it.
+#[derive(Clone)]
+pub struct Account {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clock: Clock,
+    storage: Storage,
+    state: ArcSwap<State>,
+    writing: Mutex<()>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Account({})", self.snapshot().scope.account_id)
+    }
+}
+
+impl Account {
+    /// The present state, without a lock; it does not change under the caller.
+    pub fn snapshot(&self) -> Arc<State> {
+        self.inner.state.load_full()
+    }
+
+    /// The clock the account goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Whether changes outlive the process; then [`Account::write`] waits for a disk.
+    pub fn is_durable(&self) -> bool {
+        self.inner.storage.is_durable()
+    }
+
+    /// Makes one change, all of it or nothing: the closure works on a copy, which becomes the present
+    /// state once its records are stored. Changes run one after another. Blocks for the storage.
+    ///
+    /// # Errors
+    /// What the closure refuses, or `InternalFailureException` when the records cannot be stored.
+    pub fn write<T>(
+        &self,
+        change: impl FnOnce(&mut Transaction) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let inner = &*self.inner;
+        let _writing = inner.writing.lock();
+        let state = State::clone(&inner.state.load());
+        let mut transaction =
+            Transaction::new(state, inner.clock.timestamp(), inner.storage.is_durable());
+        let answer = change(&mut transaction)?;
+        let (state, writes, changes) = transaction.finish();
+        inner.storage.commit(writes)?;
+        inner.state.store(Arc::new(state));
+        for change in changes {
+            // Nobody listening is fine.
+            let _ = inner.changes.send(change);
+        }
+        Ok(answer)
+    }
+
+    /// Changes from now on, in the order they were made. A receiver that lags misses some and is told so.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Deletes everything, as if the account were new.
+    ///
+    /// # Errors
+    /// When the storage cannot be cleared; then nothing was deleted.
+    pub fn reset(&self) -> Result<(), ApiError> {
+        let inner = &*self.inner;
+        let _writing = inner.writing.lock();
+        inner.storage.clear(&space::ALL)?;
+        let before = inner.state.load();
+        let empty = State::new(Scope::clone(&before.scope), &before.endpoint);
+        inner.state.store(Arc::new(empty));
+        let _ = inner.changes.send(Change::Reset);
+        Ok(())
+    }
+}

@@ -1,0 +1,500 @@
+//! One change of an account: a private copy of the state, the records to write, and what to tell listeners.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use serde::Serialize;
+
+use super::clock::Timestamp;
+use super::error::ApiError;
+use super::records::{
+    BillingGroup, CaCertificate, Certificate, EventConfigurations, Policy, ProvisioningTemplate,
+    Thing, ThingGroup, ThingPrincipalType, ThingType,
+};
+use super::state::State;
+use super::{Change, space};
+use crate::storage::Write;
+
+/// A change under way. Reads see what it has written so far; it is dropped whole when its closure fails.
+pub struct Transaction {
+    state: State,
+    now: Timestamp,
+    durable: bool,
+    writes: Vec<Write>,
+    changes: Vec<Change>,
+}
+
+impl Deref for Transaction {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl Transaction {
+    pub(super) fn new(state: State, now: Timestamp, durable: bool) -> Self {
+        Self {
+            state,
+            now,
+            durable,
+            writes: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    pub(super) fn finish(self) -> (State, Vec<Write>, Vec<Change>) {
+        (self.state, self.writes, self.changes)
+    }
+
+    /// The moment of this change.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A fresh UUID, as ids of things, types and groups are.
+    pub(crate) fn new_id(&self) -> String {
+        uuid::Uuid::new_v4().to_string()
+    }
+
+    fn tell(&mut self, change: Change) {
+        if !self.changes.contains(&change) {
+            self.changes.push(change);
+        }
+    }
+
+    fn keep<T: Serialize>(
+        &mut self,
+        space: &'static str,
+        key: &str,
+        record: &T,
+    ) -> Result<(), ApiError> {
+        if self.durable {
+            let value = serde_json::to_vec(record)
+                .map_err(|error| ApiError::internal(format!("cannot store {key}: {error}")))?;
+            self.writes.push(Write {
+                space,
+                key: key.into(),
+                value: Some(value),
+            });
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, space: &'static str, key: &str) {
+        if self.durable {
+            self.writes.push(Write {
+                space,
+                key: key.into(),
+                value: None,
+            });
+        }
+    }
+
+    // CA certificates
+
+    pub(crate) fn put_ca(&mut self, ca: CaCertificate) -> Result<(), ApiError> {
+        self.keep(space::CA_CERTIFICATE, &ca.id, &ca)?;
+        self.tell(Change::Ca { id: ca.id.clone() });
+        self.state.insert_ca(ca);
+        Ok(())
+    }
+
+    pub(crate) fn remove_ca(&mut self, id: &str) {
+        if let Some(ca) = self.state.ca_certificates.remove(id) {
+            remove_from(&mut self.state.cas_by_subject, &ca.x509.subject_der, id);
+            self.forget(space::CA_CERTIFICATE, id);
+            self.remove_tags(&ca.arn);
+            self.tell(Change::Ca { id: id.to_owned() });
+        }
+    }
+
+    // Device certificates
+
+    pub(crate) fn put_certificate(&mut self, certificate: Certificate) -> Result<(), ApiError> {
+        self.keep(space::CERTIFICATE, &certificate.id, &certificate)?;
+        self.tell(Change::Certificate {
+            id: certificate.id.clone(),
+        });
+        self.state.insert_certificate(certificate);
+        Ok(())
+    }
+
+    pub(crate) fn remove_certificate(&mut self, id: &str) {
+        if let Some(certificate) = self.state.certificates.remove(id) {
+            let age = (certificate.creation_date, id.to_owned());
+            if let Some(ca) = &certificate.ca_certificate_id {
+                remove_from(&mut self.state.certificates_by_ca, ca, &age);
+            }
+            self.state.certificates_by_age.remove(&age);
+            self.forget(space::CERTIFICATE, id);
+            self.tell(Change::Certificate { id: id.to_owned() });
+        }
+    }
+
+    // Things
+
+    pub(crate) fn put_thing(&mut self, thing: Thing) -> Result<(), ApiError> {
+        self.keep(space::THING, &thing.name, &thing)?;
+        self.tell(Change::Thing {
+            name: thing.name.clone(),
+        });
+        self.state.insert_thing(thing);
+        Ok(())
+    }
+
+    pub(crate) fn remove_thing(&mut self, name: &str) {
+        if let Some(thing) = self.state.things.remove(name) {
+            self.state.unindex_thing(&thing);
+            for group in self.state.groups_of_thing(name) {
+                self.remove_member(&group, name);
+            }
+            self.forget(space::THING, name);
+            self.tell(Change::Thing {
+                name: name.to_owned(),
+            });
+        }
+    }
+
+    // Policies
+
+    pub(crate) fn put_policy(&mut self, policy: Policy) -> Result<(), ApiError> {
+        self.keep(space::POLICY, &policy.name, &policy)?;
+        self.tell(Change::Policy {
+            name: policy.name.clone(),
+        });
+        self.state
+            .policies
+            .insert(policy.name.clone(), Arc::new(policy));
+        Ok(())
+    }
+
+    pub(crate) fn remove_policy(&mut self, name: &str) {
+        if let Some(policy) = self.state.policies.remove(name) {
+            self.forget(space::POLICY, name);
+            self.remove_tags(&policy.arn);
+            self.tell(Change::Policy {
+                name: name.to_owned(),
+            });
+        }
+    }
+
+    // Policy attachments
+
+    pub(crate) fn put_attachment(&mut self, policy: &str, target: &str) -> Result<(), ApiError> {
+        self.keep(space::ATTACHMENT, &pair(policy, target), &())?;
+        self.state.insert_attachment(policy, target);
+        self.tell_attachment(target);
+        Ok(())
+    }
+
+    pub(crate) fn remove_attachment(&mut self, policy: &str, target: &str) {
+        remove_from(&mut self.state.policies_by_target, target, policy);
+        remove_from(&mut self.state.targets_by_policy, policy, target);
+        self.forget(space::ATTACHMENT, &pair(policy, target));
+        self.tell_attachment(target);
+    }
+
+    fn tell_attachment(&mut self, target: &str) {
+        if let Some(id) = self.state.scope.name_in(target, "cert") {
+            let certificate_id = id.to_owned();
+            self.tell(Change::Attachments { certificate_id });
+        } else if let Some(group) = self.state.scope.name_in(target, "thinggroup") {
+            let name = group.to_owned();
+            self.tell(Change::Group { name });
+        }
+    }
+
+    // Principals of things
+
+    pub(crate) fn put_principal(
+        &mut self,
+        thing: &str,
+        principal: &str,
+        kind: ThingPrincipalType,
+    ) -> Result<(), ApiError> {
+        self.keep(space::PRINCIPAL, &pair(thing, principal), &kind)?;
+        self.state.insert_principal(thing, principal, kind);
+        self.tell_attachment(principal);
+        Ok(())
+    }
+
+    pub(crate) fn remove_principal(&mut self, thing: &str, principal: &str) {
+        remove_entry(&mut self.state.principals_by_thing, thing, principal);
+        remove_entry(&mut self.state.things_by_principal, principal, thing);
+        self.forget(space::PRINCIPAL, &pair(thing, principal));
+        self.tell_attachment(principal);
+    }
+
+    // Thing types, groups, billing groups
+
+    pub(crate) fn put_thing_type(&mut self, thing_type: ThingType) -> Result<(), ApiError> {
+        self.keep(space::THING_TYPE, &thing_type.name, &thing_type)?;
+        let name = thing_type.name.clone();
+        self.state.thing_types.insert(name, Arc::new(thing_type));
+        Ok(())
+    }
+
+    pub(crate) fn remove_thing_type(&mut self, name: &str) {
+        if let Some(thing_type) = self.state.thing_types.remove(name) {
+            self.forget(space::THING_TYPE, name);
+            self.remove_tags(&thing_type.arn);
+        }
+    }
+
+    pub(crate) fn put_thing_group(&mut self, group: ThingGroup) -> Result<(), ApiError> {
+        self.keep(space::THING_GROUP, &group.name, &group)?;
+        self.tell(Change::Group {
+            name: group.name.clone(),
+        });
+        self.state.insert_thing_group(group);
+        Ok(())
+    }
+
+    pub(crate) fn remove_thing_group(&mut self, name: &str) {
+        if let Some(group) = self.state.thing_groups.remove(name) {
+            for thing in self.state.things_of_group(name) {
+                self.remove_member(name, &thing);
+            }
+            for policy in self.state.policy_names_of_target(&group.arn) {
+                self.remove_attachment(&policy, &group.arn);
+            }
+            if let Some(parent) = &group.parent {
+                remove_from(&mut self.state.children_by_group, parent, name);
+            }
+            self.forget(space::THING_GROUP, name);
+            self.remove_tags(&group.arn);
+            self.tell(Change::Group {
+                name: name.to_owned(),
+            });
+        }
+    }
+
+    pub(crate) fn put_member(&mut self, group: &str, thing: &str) -> Result<(), ApiError> {
+        self.keep(space::MEMBER, &pair(group, thing), &())?;
+        self.state.insert_member(group, thing);
+        self.tell(Change::Thing {
+            name: thing.to_owned(),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn remove_member(&mut self, group: &str, thing: &str) {
+        remove_from(&mut self.state.things_by_group, group, thing);
+        remove_from(&mut self.state.groups_by_thing, thing, group);
+        self.forget(space::MEMBER, &pair(group, thing));
+        self.tell(Change::Thing {
+            name: thing.to_owned(),
+        });
+    }
+
+    pub(crate) fn put_billing_group(&mut self, group: BillingGroup) -> Result<(), ApiError> {
+        self.keep(space::BILLING_GROUP, &group.name, &group)?;
+        let name = group.name.clone();
+        self.state.billing_groups.insert(name, Arc::new(group));
+        Ok(())
+    }
+
+    pub(crate) fn remove_billing_group(&mut self, name: &str) {
+        if let Some(group) = self.state.billing_groups.remove(name) {
+            self.forget(space::BILLING_GROUP, name);
+            self.remove_tags(&group.arn);
+        }
+    }
+
+    // Provisioning templates
+
+    pub(crate) fn put_template(&mut self, template: ProvisioningTemplate) -> Result<(), ApiError> {
+        self.keep(space::TEMPLATE, &template.name, &template)?;
+        let name = template.name.clone();
+        self.state
+            .provisioning_templates
+            .insert(name, Arc::new(template));
+        Ok(())
+    }
+
+    pub(crate) fn remove_template(&mut self, name: &str) {
+        if let Some(template) = self.state.provisioning_templates.remove(name) {
+            self.forget(space::TEMPLATE, name);
+            self.remove_tags(&template.arn);
+        }
+    }
+
+    // Tags, and the single records of the account
+
+    pub(crate) fn put_tags(
+        &mut self,
+        arn: &str,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(), ApiError> {
+        if tags.is_empty() {
+            self.remove_tags(arn);
+            return Ok(());
+        }
+        self.keep(space::TAGS, arn, &tags)?;
+        self.state.tags.insert(arn.to_owned(), Arc::new(tags));
+        Ok(())
+    }
+
+    pub(crate) fn remove_tags(&mut self, arn: &str) {
+        if self.state.tags.remove(arn).is_some() {
+            self.forget(space::TAGS, arn);
+        }
+    }
+
+    pub(crate) fn put_registration_code(&mut self, code: Option<&str>) -> Result<(), ApiError> {
+        match code {
+            Some(code) => self.keep(space::ACCOUNT, super::REGISTRATION_CODE, &code)?,
+            None => self.forget(space::ACCOUNT, super::REGISTRATION_CODE),
+        }
+        self.state.registration_code = code.map(Into::into);
+        Ok(())
+    }
+
+    pub(crate) fn put_event_configurations(
+        &mut self,
+        configurations: EventConfigurations,
+    ) -> Result<(), ApiError> {
+        self.keep(space::ACCOUNT, super::EVENT_CONFIGURATIONS, &configurations)?;
+        self.state.event_configurations = Arc::new(configurations);
+        Ok(())
+    }
+}
+
+/// How records enter the state and its indices, when written and when loaded.
+impl State {
+    pub(super) fn insert_ca(&mut self, ca: CaCertificate) {
+        let ids = self
+            .cas_by_subject
+            .entry(ca.x509.subject_der.clone())
+            .or_default();
+        ids.insert(ca.id.clone());
+        self.ca_certificates.insert(ca.id.clone(), Arc::new(ca));
+    }
+
+    pub(super) fn insert_certificate(&mut self, certificate: Certificate) {
+        let age = (certificate.creation_date, certificate.id.clone());
+        if let Some(ca) = &certificate.ca_certificate_id {
+            let of_ca = self.certificates_by_ca.entry(ca.clone()).or_default();
+            of_ca.insert(age.clone());
+        }
+        self.certificates_by_age.insert(age);
+        self.certificates
+            .insert(certificate.id.clone(), Arc::new(certificate));
+    }
+
+    pub(super) fn insert_thing(&mut self, thing: Thing) {
+        if let Some(before) = self.things.get(&thing.name).cloned() {
+            self.unindex_thing(&before);
+        }
+        let name = &thing.name;
+        if let Some(thing_type) = &thing.type_name {
+            let of_type = self.things_by_type.entry(thing_type.clone()).or_default();
+            of_type.insert(name.clone());
+        }
+        if let Some(group) = &thing.billing_group {
+            let of_group = self
+                .things_by_billing_group
+                .entry(group.clone())
+                .or_default();
+            of_group.insert(name.clone());
+        }
+        self.things.insert(name.clone(), Arc::new(thing));
+    }
+
+    fn unindex_thing(&mut self, thing: &Thing) {
+        if let Some(thing_type) = &thing.type_name {
+            remove_from(&mut self.things_by_type, thing_type, &thing.name);
+        }
+        if let Some(group) = &thing.billing_group {
+            remove_from(&mut self.things_by_billing_group, group, &thing.name);
+        }
+    }
+
+    pub(super) fn insert_thing_group(&mut self, group: ThingGroup) {
+        if let Some(parent) = &group.parent {
+            let children = self.children_by_group.entry(parent.clone()).or_default();
+            children.insert(group.name.clone());
+        }
+        self.thing_groups
+            .insert(group.name.clone(), Arc::new(group));
+    }
+
+    pub(super) fn insert_attachment(&mut self, policy: &str, target: &str) {
+        let policies = self
+            .policies_by_target
+            .entry(target.to_owned())
+            .or_default();
+        policies.insert(policy.to_owned());
+        let targets = self.targets_by_policy.entry(policy.to_owned()).or_default();
+        targets.insert(target.to_owned());
+    }
+
+    pub(super) fn insert_principal(
+        &mut self,
+        thing: &str,
+        principal: &str,
+        kind: ThingPrincipalType,
+    ) {
+        let principals = self
+            .principals_by_thing
+            .entry(thing.to_owned())
+            .or_default();
+        principals.insert(principal.to_owned(), kind);
+        let things = self
+            .things_by_principal
+            .entry(principal.to_owned())
+            .or_default();
+        things.insert(thing.to_owned(), kind);
+    }
+
+    pub(super) fn insert_member(&mut self, group: &str, thing: &str) {
+        let things = self.things_by_group.entry(group.to_owned()).or_default();
+        things.insert(thing.to_owned());
+        let groups = self.groups_by_thing.entry(thing.to_owned()).or_default();
+        groups.insert(group.to_owned());
+    }
+}
+
+/// Key of a record about two names; neither may contain a line feed.
+fn pair(left: &str, right: &str) -> String {
+    format!("{left}\n{right}")
+}
+
+fn remove_from<K, Q, V, W>(index: &mut OrdMap<K, OrdSet<V>>, key: &Q, value: &W)
+where
+    K: Ord + Clone + std::borrow::Borrow<Q>,
+    Q: Ord + ?Sized,
+    V: Ord + Clone + std::borrow::Borrow<W>,
+    W: Ord + ?Sized,
+{
+    let empty = match index.get_mut(key) {
+        Some(values) => {
+            values.remove(value);
+            values.is_empty()
+        }
+        None => false,
+    };
+    if empty {
+        index.remove(key);
+    }
+}
+
+fn remove_entry(
+    index: &mut OrdMap<String, OrdMap<String, ThingPrincipalType>>,
+    key: &str,
+    value: &str,
+) {
+    let empty = match index.get_mut(key) {
+        Some(values) => {
+            values.remove(value);
+            values.is_empty()
+        }
+        None => false,
+    };
+    if empty {
+        index.remove(key);
+    }
+}
