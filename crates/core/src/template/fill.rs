@@ -1,0 +1,277 @@
+//! From a template and the values of one device to the resources AWS IoT would make, each value checked.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest;
+use serde_json::{Map, Value};
+
+use super::{
+    CertificatePart, CertificateResource, CertificateSource, CertificateSourcePart,
+    CertificateStatus, Filled, PolicyPart, PolicyResource, PolicySource, PolicySourcePart,
+    Template, ThingPart, ThingPrincipalType, ThingResource,
+    error::{Problem, TemplateError},
+    expression::{Text, Values},
+    json::child,
+    parse::not_one_of,
+    values,
+};
+
+pub(crate) fn fill(
+    template: &Template,
+    given: &BTreeMap<String, String>,
+) -> Result<Filled, TemplateError> {
+    let missing = template.missing_parameters(given);
+    if !missing.is_empty() {
+        return Err(TemplateError::new(
+            "$.Parameters",
+            Problem::NoValue {
+                names: missing.join(", "),
+            },
+        ));
+    }
+    let parameter = |name: &str| {
+        let default = || {
+            template
+                .parameters
+                .iter()
+                .find(|known| known.name == name)?
+                .default
+                .clone()
+        };
+        given.get(name).cloned().or_else(default)
+    };
+    let values = Values {
+        parameter: &parameter,
+        mappings: &template.mappings,
+    };
+    Ok(Filled {
+        thing: template
+            .thing
+            .as_ref()
+            .map(|thing| fill_thing(thing, &values))
+            .transpose()?,
+        certificate: template
+            .certificate
+            .as_ref()
+            .map(|part| fill_certificate(part, &values))
+            .transpose()?,
+        policies: fill_policies(&template.policies, &values)?,
+        device_configuration: match &template.device_configuration {
+            Some(members) => {
+                let mut configuration = Map::new();
+                for (key, node) in members {
+                    configuration.insert(key.clone(), node.evaluate(&values)?);
+                }
+                Some(configuration)
+            }
+            None => None,
+        },
+    })
+}
+
+fn fill_thing(thing: &ThingPart, values: &Values<'_>) -> Result<ThingResource, TemplateError> {
+    let checked = |text: &Text, rule: &values::Rule| {
+        let value = text.evaluate(values)?;
+        rule.check(&text.path, &value)?;
+        Ok::<_, TemplateError>(value)
+    };
+    let optional =
+        |text: &Option<Text>, rule| text.as_ref().map(|text| checked(text, rule)).transpose();
+    let mut attributes = BTreeMap::new();
+    for (name, text) in &thing.attributes {
+        attributes.insert(name.clone(), checked(text, &values::ATTRIBUTE_VALUE)?);
+    }
+    check_attribute_count(thing)?;
+    let mut thing_groups: Vec<String> = Vec::new();
+    if let Some(list) = &thing.thing_groups {
+        for (path, name) in list.texts(values)? {
+            values::THING_GROUP_NAME.check(&path, &name)?;
+            if !thing_groups.contains(&name) {
+                thing_groups.push(name);
+            }
+        }
+    }
+    if thing_groups.len() > values::GROUPS_OF_A_THING {
+        let problem = Problem::TooMany {
+            what: "thing groups",
+            count: thing_groups.len(),
+            limit: values::GROUPS_OF_A_THING,
+            remedy: "a thing cannot be in more",
+        };
+        return Err(TemplateError::new(
+            format!("{}.Properties.ThingGroups", thing.path),
+            problem,
+        ));
+    }
+    let mut package_versions = BTreeMap::new();
+    for (name, text) in &thing.package_versions {
+        package_versions.insert(name.clone(), text.evaluate(values)?);
+    }
+    Ok(ThingResource {
+        logical_id: thing.logical_id.clone(),
+        thing_name: checked(&thing.thing_name, &values::THING_NAME)?,
+        attributes,
+        thing_type_name: optional(&thing.thing_type_name, &values::THING_TYPE_NAME)?,
+        thing_groups,
+        billing_group: optional(&thing.billing_group, &values::BILLING_GROUP_NAME)?,
+        package_versions,
+        override_settings: thing.override_settings,
+    })
+}
+
+/// The number of attributes is fixed by the template, so it is known before any device.
+pub(crate) fn check_attribute_count(thing: &ThingPart) -> Result<(), TemplateError> {
+    let (limit, remedy) = if thing.thing_type_name.is_some() {
+        (values::ATTRIBUTES_WITH_TYPE, "drop some")
+    } else {
+        (
+            values::ATTRIBUTES_WITHOUT_TYPE,
+            "give the thing a ThingTypeName, which allows 50",
+        )
+    };
+    let count = thing.attributes.len();
+    if count <= limit {
+        return Ok(());
+    }
+    let path = format!("{}.Properties.AttributePayload", thing.path);
+    Err(TemplateError::new(
+        path,
+        Problem::TooMany {
+            what: "attributes",
+            count,
+            limit,
+            remedy,
+        },
+    ))
+}
+
+fn fill_certificate(
+    part: &CertificatePart,
+    values: &Values<'_>,
+) -> Result<CertificateResource, TemplateError> {
+    let source = match &part.source {
+        CertificateSourcePart::Id(text) => {
+            let id = text.evaluate(values)?;
+            values::CERTIFICATE_ID_RULE.check(&text.path, &id)?;
+            CertificateSource::Id(id)
+        }
+        CertificateSourcePart::Pem {
+            certificate_pem,
+            ca_certificate_pem,
+        } => CertificateSource::Pem {
+            certificate_pem: certificate_pem.evaluate(values)?,
+            ca_certificate_pem: ca_certificate_pem
+                .as_ref()
+                .map(|text| text.evaluate(values))
+                .transpose()?,
+        },
+        CertificateSourcePart::Csr(text) => CertificateSource::Csr(text.evaluate(values)?),
+    };
+    let known = |text: &Text| text.evaluate(values).map(Some);
+    Ok(CertificateResource {
+        logical_id: part.logical_id.clone(),
+        source,
+        status: certificate_status(part, known)?,
+        thing_principal_type: thing_principal_type(part, known)?,
+        override_status: part.override_status,
+    })
+}
+
+/// The status, if `evaluate` knows it; case does not matter, since the developer guide writes both ACTIVE and Active.
+pub(crate) fn certificate_status(
+    part: &CertificatePart,
+    evaluate: impl Fn(&Text) -> Result<Option<String>, TemplateError>,
+) -> Result<CertificateStatus, TemplateError> {
+    let Some(text) = &part.status else {
+        return Ok(CertificateStatus::Active);
+    };
+    match evaluate(text)? {
+        None => Ok(CertificateStatus::Active),
+        Some(word) if word.eq_ignore_ascii_case("ACTIVE") => Ok(CertificateStatus::Active),
+        Some(word) if word.eq_ignore_ascii_case("INACTIVE") => Ok(CertificateStatus::Inactive),
+        Some(word) => Err(not_one_of(&text.path, &word, &["ACTIVE", "INACTIVE"])),
+    }
+}
+
+pub(crate) fn thing_principal_type(
+    part: &CertificatePart,
+    evaluate: impl Fn(&Text) -> Result<Option<String>, TemplateError>,
+) -> Result<ThingPrincipalType, TemplateError> {
+    let Some(text) = &part.thing_principal_type else {
+        return Ok(ThingPrincipalType::NonExclusive);
+    };
+    match evaluate(text)?.as_deref() {
+        None | Some("NON_EXCLUSIVE_THING") => Ok(ThingPrincipalType::NonExclusive),
+        Some("EXCLUSIVE_THING") => Ok(ThingPrincipalType::Exclusive),
+        Some(word) => Err(not_one_of(
+            &text.path,
+            word,
+            &["EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"],
+        )),
+    }
+}
+
+fn fill_policies(
+    parts: &[PolicyPart],
+    values: &Values<'_>,
+) -> Result<Vec<PolicyResource>, TemplateError> {
+    let mut policies = Vec::with_capacity(parts.len());
+    for part in parts {
+        let source = match &part.source {
+            PolicySourcePart::Name(text) => {
+                let name = text.evaluate(values)?;
+                values::POLICY_NAME.check(&text.path, &name)?;
+                PolicySource::Name(name)
+            }
+            PolicySourcePart::Text(text) => {
+                let document = text.evaluate(values)?;
+                check_document(&text.path, &document)?;
+                PolicySource::Document(document)
+            }
+            PolicySourcePart::Object(node) => {
+                PolicySource::Document(node.evaluate(values)?.to_string())
+            }
+        };
+        policies.push(PolicyResource {
+            logical_id: part.logical_id.clone(),
+            source,
+        });
+    }
+    if policies.len() > values::POLICIES_OF_A_CERTIFICATE {
+        let problem = Problem::TooMany {
+            what: "policies",
+            count: policies.len(),
+            limit: values::POLICIES_OF_A_CERTIFICATE,
+            remedy: "a certificate cannot have more",
+        };
+        return Err(TemplateError::new("$.Resources", problem));
+    }
+    Ok(policies)
+}
+
+/// A document is at least a JSON object with statements; its grammar is the policy engine's business.
+pub(crate) fn check_document(path: &str, document: &str) -> Result<(), TemplateError> {
+    let refuse = |rule: String| {
+        let problem = Problem::BadValue {
+            what: "policy document",
+            value: values::quoted(document),
+            rule,
+        };
+        Err(TemplateError::new(path, problem))
+    };
+    match super::json::read(document, 40) {
+        Err(error) => refuse(error.to_string()),
+        Ok(Value::Object(object)) if object.contains_key("Statement") => Ok(()),
+        Ok(Value::Object(_)) => refuse(format!("{} is missing", child("$", "Statement"))),
+        Ok(_) => refuse("it is not a JSON object".to_owned()),
+    }
+}
+
+/// The name a policy gets when a template gives only its document: SHA-1 of the text, 40 upper-case hexadecimal digits.
+///
+/// AWS does not document the algorithm; its example ("Single thing provisioning") has this form.
+#[must_use]
+pub fn policy_name_for_document(document: &str) -> String {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, document.as_bytes());
+    hex::encode_upper(hash.as_ref())
+}
