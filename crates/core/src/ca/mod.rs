@@ -1,1 +1,408 @@
-//! 
+//! The certificate authority: roots and intermediates, device certificates, and the proof for AWS that a CA is ours.
+//!
+//! Every certificate goes the same way: a draft is built, read back and compared with what was asked ([`LintError`]),
+//! and only then does the CA's key sign it.
+
+mod draft;
+mod error;
+mod key;
+mod lint;
+mod profile;
+mod subject;
+
+use std::fmt;
+
+use aws_lc_rs::{digest, rand};
+use time::OffsetDateTime;
+
+pub use error::CaError;
+pub use key::{KeyError, KeyType, PrivateKey};
+pub use lint::LintError;
+pub use profile::{Profile, Validity, ValidityError};
+pub use subject::{Attribute, DeviceSubject, Subject, SubjectError};
+
+use draft::{Draft, IssuerName, Purpose, Request, placeholder};
+use key::Signer;
+
+use crate::{
+    certificate::{Certificate, CertificateId, pem},
+    names::{RegistrationCode, ThingName},
+};
+
+/// A CA certificate with its key: signs devices, intermediates and verification certificates.
+pub struct CertificateAuthority {
+    certificate: Certificate,
+    certificate_pem: String,
+    key: PrivateKey,
+    signer: Signer,
+    key_id: Vec<u8>,
+}
+
+/// A device certificate that was just signed, with its key and the certificate of its CA.
+#[derive(Clone, Debug)]
+pub struct IssuedDevice {
+    thing_name: ThingName,
+    certificate_der: Vec<u8>,
+    certificate_pem: String,
+    ca_certificate_pem: String,
+    private_key: PrivateKey,
+    id: CertificateId,
+    not_after: OffsetDateTime,
+}
+
+/// A certificate whose common name is a registration code: it shows AWS that the CA's key is at hand (AWS IoT developer
+/// guide, "Register a CA certificate in DEFAULT mode"). Its own key is not kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VerificationCertificate {
+    der: Vec<u8>,
+}
+
+impl CertificateAuthority {
+    /// Makes a root: a new key and a certificate that it signs for itself.
+    ///
+    /// Version 3, basicConstraints CA:TRUE without a path length (critical), keyUsage keyCertSign and cRLSign
+    /// (critical), subject key identifier. No authority key identifier: it could only repeat the other one
+    /// (RFC 5280, 4.2.1.1).
+    ///
+    /// # Errors
+    /// When the validity is empty, past, beyond 9999 or [`Validity::UntilCaEnds`], or the cryptographic library fails.
+    pub fn create_root(
+        subject: &Subject,
+        key_type: KeyType,
+        validity: Validity,
+        now: OffsetDateTime,
+    ) -> Result<Self, CaError> {
+        let window = validity.window(now, None)?;
+        let key = PrivateKey::generate(key_type)?;
+        let signer = Signer::new(&key)?;
+        let key_id = key_id(key.public_key());
+        let request = Request {
+            purpose: Purpose::Ca { path_length: None },
+            subject,
+            key: &key,
+            key_id: &key_id,
+            serial: random_serial()?,
+            window,
+            issuer: None,
+            signer: key_type,
+        };
+        let der = sign(&request, None, &signer)?;
+        Self::new(&der, key, signer)
+    }
+
+    /// Makes a CA below this one. `path_length` is how many further CAs may follow in a chain below the new one: 0 for a
+    /// CA that signs only devices.
+    ///
+    /// # Errors
+    /// When this CA's own path length leaves no room for it, both subjects are the same, the new CA would outlive this
+    /// one, or this one is not valid at `now`.
+    pub fn create_intermediate(
+        &self,
+        subject: &Subject,
+        key_type: KeyType,
+        validity: Validity,
+        path_length: u8,
+        now: OffsetDateTime,
+    ) -> Result<Self, CaError> {
+        if let Some(allowed) = self.certificate.path_length()
+            && u32::from(path_length) >= allowed
+        {
+            return Err(CaError::PathLength {
+                ca: self.certificate.subject_line(),
+                allowed,
+                asked: path_length,
+            });
+        }
+        let key = PrivateKey::generate(key_type)?;
+        let signer = Signer::new(&key)?;
+        let purpose = Purpose::Ca {
+            path_length: Some(path_length),
+        };
+        let (der, _) = self.certify(purpose, subject, &key, validity, now)?;
+        let intermediate = Self::new(&der, key, signer)?;
+        if intermediate.certificate.subject_der() == self.certificate.subject_der() {
+            return Err(CaError::SameSubject {
+                subject: self.certificate.subject_line(),
+            });
+        }
+        Ok(intermediate)
+    }
+
+    /// Loads a CA from PEM texts; `passphrase` opens an encrypted key.
+    ///
+    /// Takes what other tools made as well: keys in PKCS#8, PKCS#1 and SEC1, subjects with repeated attributes, CAs
+    /// without keyUsage or key identifiers. Whether it is valid now is asked when it signs, so that an expired CA can
+    /// still be looked at.
+    ///
+    /// # Errors
+    /// When there is not exactly one certificate and one key, they do not belong together, or the certificate is not a
+    /// CA's.
+    pub fn load(
+        certificate_pem: impl AsRef<[u8]>,
+        key_pem: impl AsRef<[u8]>,
+        passphrase: Option<&[u8]>,
+    ) -> Result<Self, CaError> {
+        let certificate = Certificate::from_pem(certificate_pem).map_err(CaError::Certificate)?;
+        let key = PrivateKey::from_pem(key_pem.as_ref(), passphrase)?;
+        let signer = Signer::new(&key)?;
+        Self::new(certificate.der(), key, signer)
+    }
+
+    /// Makes a device's key and signs its certificate. `device` is a thing name, or a [`DeviceSubject`] with more in it.
+    ///
+    /// `now` is the time the validity counts from; notBefore is a minute earlier, but never before the CA's.
+    ///
+    /// # Errors
+    /// When the name does not fit a common name, the CA is expired or not yet valid at `now`, or the certificate would
+    /// outlive it ([`Validity::UntilCaEnds`] never does).
+    pub fn issue<D>(
+        &self,
+        device: D,
+        profile: &Profile,
+        now: OffsetDateTime,
+    ) -> Result<IssuedDevice, CaError>
+    where
+        D: TryInto<DeviceSubject>,
+        CaError: From<D::Error>,
+    {
+        let device = device.try_into()?;
+        let private_key = PrivateKey::generate(profile.key_type())?;
+        let (certificate_der, not_after) = self.certify(
+            Purpose::Device,
+            device.subject(),
+            &private_key,
+            profile.validity(),
+            now,
+        )?;
+        Ok(IssuedDevice {
+            thing_name: device.thing_name().clone(),
+            certificate_pem: pem::encode("CERTIFICATE", &certificate_der),
+            ca_certificate_pem: self.certificate_pem.clone(),
+            private_key,
+            id: CertificateId::of(&certificate_der),
+            certificate_der,
+            not_after,
+        })
+    }
+
+    /// Signs the certificate that RegisterCACertificate asks for in DEFAULT mode, with a fresh P-256 key that is dropped
+    /// at once. It is valid for a week, or for what is left of the CA's life.
+    ///
+    /// # Errors
+    /// When the CA is expired or not yet valid at `now`.
+    pub fn verification_certificate(
+        &self,
+        code: &RegistrationCode,
+        now: OffsetDateTime,
+    ) -> Result<VerificationCertificate, CaError> {
+        let end = now.saturating_add(VERIFICATION_LIFE);
+        let validity = if end < self.certificate.not_after() {
+            Validity::Until(end)
+        } else {
+            Validity::UntilCaEnds
+        };
+        let key = PrivateKey::generate(KeyType::P256)?;
+        let subject = Subject::from(code);
+        let (der, _) = self.certify(Purpose::Verification, &subject, &key, validity, now)?;
+        Ok(VerificationCertificate { der })
+    }
+
+    /// The CA's certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The CA's certificate as PEM text.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The CA's key. Secret.
+    pub fn private_key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// The kind of the CA's key.
+    pub fn key_type(&self) -> KeyType {
+        self.key.key_type()
+    }
+
+    /// Whether the CA can sign at `now`.
+    ///
+    /// # Errors
+    /// [`CaError::Expired`] or [`CaError::NotYetValid`], with the dates.
+    pub fn check_valid_at(&self, now: OffsetDateTime) -> Result<(), CaError> {
+        let certificate = &self.certificate;
+        if certificate.is_valid_at(now) {
+            return Ok(());
+        }
+        let subject = certificate.subject_line();
+        Err(if now < certificate.not_before() {
+            CaError::NotYetValid {
+                subject,
+                not_before: certificate.not_before(),
+                now,
+            }
+        } else {
+            CaError::Expired {
+                subject,
+                not_after: certificate.not_after(),
+                now,
+            }
+        })
+    }
+
+    fn new(der: &[u8], key: PrivateKey, signer: Signer) -> Result<Self, CaError> {
+        let certificate = Certificate::from_der(der).map_err(CaError::Certificate)?;
+        let not_a_ca = |why| CaError::NotACa {
+            subject: certificate.subject_line(),
+            why,
+        };
+        if certificate.version() != 3 {
+            return Err(not_a_ca("it is an X.509 version 1 certificate, which cannot say so"));
+        }
+        if !certificate.is_ca() {
+            return Err(not_a_ca("it has no basicConstraints with CA:TRUE"));
+        }
+        if !certificate.may_sign_certificates() {
+            return Err(not_a_ca("its keyUsage lacks keyCertSign"));
+        }
+        if !key.belongs_to(&certificate) {
+            return Err(CaError::KeyMismatch {
+                subject: certificate.subject_line(),
+            });
+        }
+        // Its own identifier, or, for a CA that carries none, the one it would have got here.
+        let key_id = certificate
+            .subject_key_id()
+            .map_or_else(|| key_id(key.public_key()), <[u8]>::to_vec);
+        Ok(Self {
+            certificate_pem: certificate.to_pem(),
+            certificate,
+            key,
+            signer,
+            key_id,
+        })
+    }
+
+    /// Draft, lint, signature; answers the DER and the last second of its validity.
+    fn certify(
+        &self,
+        purpose: Purpose,
+        subject: &Subject,
+        key: &PrivateKey,
+        validity: Validity,
+        now: OffsetDateTime,
+    ) -> Result<(Vec<u8>, OffsetDateTime), CaError> {
+        self.check_valid_at(now)?;
+        let window = validity.window(now, Some(&self.certificate))?;
+        let request = Request {
+            purpose,
+            subject,
+            key,
+            key_id: &key_id(key.public_key()),
+            serial: random_serial()?,
+            window,
+            issuer: Some(IssuerName {
+                name: self.certificate.subject_der(),
+                key_id: &self.key_id,
+            }),
+            signer: self.key.key_type(),
+        };
+        let der = sign(&request, Some(&self.certificate), &self.signer)?;
+        Ok((der, window.not_after))
+    }
+}
+
+impl fmt::Debug for CertificateAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateAuthority")
+            .field("certificate", &self.certificate)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IssuedDevice {
+    /// The thing name, which is the common name of the certificate.
+    pub fn thing_name(&self) -> &ThingName {
+        &self.thing_name
+    }
+
+    /// What AWS IoT will call the certificate.
+    pub fn id(&self) -> &CertificateId {
+        &self.id
+    }
+
+    /// The certificate in DER.
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate_der
+    }
+
+    /// The certificate as PEM text, without its CA.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// What the file `DEVICE.crt` holds: the certificate, then its CA's. AWS needs the CA in the handshake to find the
+    /// account of a certificate it does not know yet (developer guide, "Just-in-time provisioning").
+    pub fn chain_pem(&self) -> String {
+        [self.certificate_pem.as_str(), &self.ca_certificate_pem].concat()
+    }
+
+    /// The device's key. Secret.
+    pub fn private_key(&self) -> &PrivateKey {
+        &self.private_key
+    }
+
+    /// The last second in which the certificate is valid.
+    pub fn not_after(&self) -> OffsetDateTime {
+        self.not_after
+    }
+}
+
+impl VerificationCertificate {
+    /// The certificate in DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The certificate as PEM text, as RegisterCACertificate takes it.
+    pub fn to_pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.der)
+    }
+}
+
+/// The one place where a CA key signs a certificate.
+fn sign(
+    request: &Request<'_>,
+    ca: Option<&Certificate>,
+    signer: &Signer,
+) -> Result<Vec<u8>, CaError> {
+    let draft = Draft::new(request)?;
+    let unsigned = draft.certificate(&placeholder(request.signer));
+    lint::check(&unsigned, request, ca)?;
+    let signature = signer
+        .sign(&draft.to_be_signed)
+        .map_err(|_| CaError::Sign)?;
+    Ok(draft.certificate(&signature))
+}
+
+/// RFC 7093, section 2, method 1: the leftmost 160 bits of the SHA-256 of the public key's bits.
+///
+/// rcgen hashes the whole SubjectPublicKeyInfo under that name, so the identifier is made here.
+fn key_id(public_key: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA256, public_key).as_ref()[..20].to_vec()
+}
+
+/// 159 random bits: positive and at most 20 octets (RFC 5280, 4.1.2.2), far beyond the 64 bits that make a serial
+/// number unpredictable.
+fn random_serial() -> Result<[u8; 20], CaError> {
+    let mut serial = [0; 20];
+    rand::fill(&mut serial).map_err(|_| CaError::Sign)?;
+    serial[0] &= 0x7f;
+    Ok(serial)
+}
+
+/// Long enough to carry the certificate to another machine and register there; worthless afterwards.
+const VERIFICATION_LIFE: time::Duration = time::Duration::WEEK;

@@ -1,0 +1,223 @@
+//! Lint: a draft is read back by a parser that did not write it, and compared with what was asked, before the CA signs.
+
+use time::OffsetDateTime;
+use x509_parser::{
+    certificate::{TbsCertificate, X509Certificate},
+    extensions::ParsedExtension,
+    oid_registry::{
+        OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
+        OID_PKCS1_SHA256WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, Oid,
+    },
+    prelude::FromDer,
+    time::ASN1Time,
+    x509::{X509Name, X509Version},
+};
+
+use super::{
+    draft::{Purpose, Request},
+    key::KeyType,
+    subject::{Attribute, Subject},
+};
+use crate::{
+    certificate::Certificate,
+    names::{RegistrationCode, ThingName},
+};
+
+/// What is wrong with a draft. The CA's key has signed nothing.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the certificate for {subject} was not signed: {fault}")]
+pub struct LintError {
+    /// The common name asked for.
+    pub subject: String,
+    /// What was found, in one clause.
+    pub fault: String,
+}
+
+/// Reads the draft in `der` (its signature is a placeholder) and compares it with the request; `ca` is `None` for a
+/// root.
+pub(super) fn check(
+    der: &[u8],
+    request: &Request<'_>,
+    ca: Option<&Certificate>,
+) -> Result<(), LintError> {
+    examine(der, request, ca).map_err(|fault| LintError {
+        subject: request.subject.common_name().to_owned(),
+        fault,
+    })
+}
+
+fn examine(der: &[u8], request: &Request<'_>, ca: Option<&Certificate>) -> Result<(), String> {
+    let (rest, draft) =
+        X509Certificate::from_der(der).map_err(|e| format!("it does not read back: {e}"))?;
+    let tbs = &draft.tbs_certificate;
+    ensure(rest.is_empty(), "bytes follow it")?;
+    ensure(tbs.version() == X509Version::V3, "it is not version 3")?;
+    serial(tbs.raw_serial(), &request.serial)?;
+    let algorithm = signature_algorithm(request.signer);
+    ensure(
+        *tbs.signature.oid() == algorithm && *draft.signature_algorithm.oid() == algorithm,
+        "its signature algorithm is not the CA key's",
+    )?;
+    match (request.issuer, ca) {
+        (Some(above), Some(ca)) => {
+            ensure(
+                tbs.issuer().as_raw() == ca.subject_der() && above.name == ca.subject_der(),
+                "its issuer is not the CA's subject byte for byte",
+            )?;
+            ensure(
+                request.window.not_before >= ca.not_before()
+                    && request.window.not_after <= ca.not_after(),
+                "it is valid outside the CA's life",
+            )?;
+        }
+        (None, None) => ensure(
+            tbs.issuer().as_raw() == tbs.subject().as_raw(),
+            "it is a root whose issuer is not its subject",
+        )?,
+        _ => return Err("its issuer is unclear".to_owned()),
+    }
+    date(tbs.validity().not_before, request.window.not_before)?;
+    date(tbs.validity().not_after, request.window.not_after)?;
+    subject(tbs.subject(), request.subject)?;
+    common_name(request)?;
+    public_key(tbs, request)?;
+    extensions(tbs, request)
+}
+
+fn ensure(holds: bool, fault: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(fault.to_owned()) }
+}
+
+fn serial(found: &[u8], asked: &[u8; 20]) -> Result<(), String> {
+    let significant = |octets: &[u8]| octets.iter().position(|&b| b != 0);
+    ensure(
+        found.len() <= 20 && found.first().is_some_and(|first| first & 0x80 == 0),
+        "its serial number is not positive within 20 octets",
+    )?;
+    let (Some(f), Some(a)) = (significant(found), significant(asked)) else {
+        return Err("its serial number is zero".to_owned());
+    };
+    ensure(found[f..] == asked[a..], "its serial number is not the one drawn")
+}
+
+/// RFC 5280, 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.
+fn date(found: ASN1Time, asked: OffsetDateTime) -> Result<(), String> {
+    ensure(
+        found.to_datetime() == asked,
+        "its validity is not the one asked for",
+    )?;
+    ensure(
+        found.is_utctime() == (1950..2050).contains(&asked.year()),
+        "a date of its validity is in the wrong encoding",
+    )
+}
+
+fn subject(found: &X509Name<'_>, asked: &Subject) -> Result<(), String> {
+    let mut found = found.iter_attributes();
+    for (attribute, value) in asked.attributes() {
+        let same = found.next().is_some_and(|f| {
+            f.as_str() == Ok(value) && f.attr_type().to_id_string() == attribute.oid()
+        });
+        ensure(same, "its subject is not the one asked for")?;
+    }
+    ensure(found.next().is_none(), "its subject has more than was asked for")
+}
+
+fn common_name(request: &Request<'_>) -> Result<(), String> {
+    let name = request.subject.common_name();
+    match request.purpose {
+        Purpose::Ca { .. } => Ok(()),
+        Purpose::Device => name.parse::<ThingName>().map(drop).map_err(|e| e.to_string()),
+        Purpose::Verification => name
+            .parse::<RegistrationCode>()
+            .map(drop)
+            .map_err(|e| e.to_string()),
+    }?;
+    ensure(
+        (1..=Attribute::CommonName.limit()).contains(&name.chars().count()),
+        "its common name is not 1 to 64 characters",
+    )
+}
+
+fn public_key(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), String> {
+    let found = tbs.public_key();
+    let (kind, curve) = match request.key.key_type() {
+        KeyType::P256 => (OID_KEY_TYPE_EC_PUBLIC_KEY, Some(OID_EC_P256)),
+        KeyType::P384 => (OID_KEY_TYPE_EC_PUBLIC_KEY, Some(OID_NIST_EC_P384)),
+        KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => (OID_PKCS1_RSAENCRYPTION, None),
+    };
+    let found_curve = found.algorithm.parameters().and_then(|p| p.as_oid().ok());
+    ensure(
+        *found.algorithm.oid() == kind && found_curve == curve,
+        "its key is of another kind than the one asked for",
+    )?;
+    ensure(
+        found.subject_public_key.data == request.key.public_key(),
+        "its key is not the one asked for",
+    )
+}
+
+fn signature_algorithm(signer: KeyType) -> Oid<'static> {
+    match signer {
+        KeyType::P256 => OID_SIG_ECDSA_WITH_SHA256,
+        KeyType::P384 => OID_SIG_ECDSA_WITH_SHA384,
+        KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => OID_PKCS1_SHA256WITHRSA,
+    }
+}
+
+/// Exactly the extensions of the purpose, each once, with the right content and criticality.
+fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), String> {
+    const DIGITAL_SIGNATURE: u16 = 1;
+    const KEY_CERT_SIGN_AND_CRL_SIGN: u16 = 1 << 5 | 1 << 6;
+    let (ca, path_length, usage) = match request.purpose {
+        Purpose::Ca { path_length } => {
+            (true, path_length.map(u32::from), KEY_CERT_SIGN_AND_CRL_SIGN)
+        }
+        Purpose::Device | Purpose::Verification => (false, None, DIGITAL_SIGNATURE),
+    };
+    let [mut constraints, mut key_usage, mut client, mut own_id, mut ca_id] = [0u8; 5];
+    for extension in tbs.extensions() {
+        let (right, count) = match extension.parsed_extension() {
+            ParsedExtension::BasicConstraints(found) => {
+                ensure(found.ca == ca, "its CA flag is wrong")?;
+                let right = extension.critical && found.path_len_constraint == path_length;
+                (right, &mut constraints)
+            }
+            ParsedExtension::KeyUsage(found) => {
+                (extension.critical && found.flags == usage, &mut key_usage)
+            }
+            ParsedExtension::ExtendedKeyUsage(found) => {
+                let others = found.any
+                    || found.server_auth
+                    || found.code_signing
+                    || found.email_protection
+                    || found.time_stamping
+                    || found.ocsp_signing
+                    || !found.other.is_empty();
+                (found.client_auth && !others, &mut client)
+            }
+            ParsedExtension::SubjectKeyIdentifier(found) => {
+                (!extension.critical && found.0 == request.key_id, &mut own_id)
+            }
+            ParsedExtension::AuthorityKeyIdentifier(found) => {
+                let found = found.key_identifier.as_ref().map(|id| id.0);
+                let asked = request.issuer.map(|issuer| issuer.key_id);
+                (!extension.critical && found == asked, &mut ca_id)
+            }
+            _ => return Err(format!("it has the extension {}", extension.oid)),
+        };
+        ensure(right, &format!("its extension {} is wrong", extension.oid))?;
+        *count += 1;
+    }
+    let wanted = [
+        1,
+        1,
+        u8::from(request.purpose == Purpose::Device),
+        1,
+        u8::from(request.issuer.is_some()),
+    ];
+    ensure(
+        [constraints, key_usage, client, own_id, ca_id] == wanted,
+        "an extension is missing or repeated",
+    )
+}
