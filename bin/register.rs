@@ -1,17 +1,123 @@
 //! Register a CA with AWS IoT, together with the template that provisions its devices.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use jitp_cli::{CloudFlags, Common, Failure, Report, Result};
-use jitp_cloud::{CertificateMode, Cloud, CloudError, RegistrationConfig};
-use jitp_core::ca::{CertificateAuthority, RegistrationCode};
+use jitp_cli::{Common, Failure, Report, Result};
+use jitp_cloud::{CertificateMode, Cloud, CloudSettings, Outcome, Registration};
 use jitp_core::failure::Class;
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
 use jitp_core::template::Template;
 use serde::Serialize;
 use time::OffsetDateTime;
+
+/// What a CA is registered with unless `--template` says otherwise.
+const DEFAULT_TEMPLATE: &str = include_str!("../etc/templates/device.json");
+
+/// Register a CA with AWS IoT, together with the template that provisions its devices
+///
+/// Afterwards the first connection of a device whose certificate this CA signed creates its thing.
+/// Run again, it reports no change, or brings the registered template into line.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  register                                     root.ca.pem with the template etc/templates/device.json
+  register factory7 --template types.json      another CA, another template
+  register --mode sni-only                     without proof of possession; devices must send SNI
+
+The template must be readable JSON; the string that AWS wants is made from it.")]
+struct Arguments {
+    /// CA to register
+    #[arg(default_value = "root")]
+    ca: CaName,
+
+    /// Registration template, a JSON file [default: thing named by the common name, policy IoTAccess]
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+
+    /// Role that provisioning assumes [default: the role IoTProvisioning of the account]
+    #[arg(long, value_name = "ARN")]
+    role_arn: Option<String>,
+
+    /// How the CA proves to be yours
+    #[arg(long, value_enum, default_value_t = Mode::Default)]
+    mode: Mode,
+
+    #[command(flatten)]
+    cloud: CloudSettings,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    /// With a verification certificate; one account per region can hold the CA
+    Default,
+    /// Without; any number of accounts can hold the CA
+    SniOnly,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Registered {
+    ca: String,
+    outcome: &'static str,
+    certificate_id: String,
+    certificate_arn: String,
+}
+
+impl Report for Registered {
+    fn columns(&self) -> Vec<String> {
+        vec![
+            self.ca.clone(),
+            self.outcome.to_owned(),
+            self.certificate_arn.clone(),
+        ]
+    }
+}
+
+async fn register(arguments: Arguments, common: &Common) -> Result<()> {
+    let template = read_template(arguments.template)?;
+    for warning in template.warnings() {
+        common.warn(warning.to_string());
+    }
+    let ca = Store::open(&common.dir)?.load_ca(&arguments.ca, common.passphrase().as_deref())?;
+    let now = OffsetDateTime::now_utc();
+    ca.check_valid_at(now)?;
+    let cloud = Cloud::connect(&arguments.cloud).await?;
+    let registration = Registration {
+        template: &template,
+        role_arn: arguments.role_arn.as_deref(),
+        mode: match arguments.mode {
+            Mode::Default => CertificateMode::Default,
+            Mode::SniOnly => CertificateMode::SniOnly,
+        },
+        now,
+    };
+    let registered = cloud.register(&ca, &registration).await?;
+    common.reporter().line(&Registered {
+        ca: arguments.ca.to_string(),
+        outcome: match registered.outcome {
+            Outcome::Registered => "registered",
+            Outcome::Updated => "updated",
+            Outcome::Unchanged => "unchanged",
+        },
+        certificate_id: registered.certificate_id.to_string(),
+        certificate_arn: registered.certificate_arn,
+    })
+}
+
+fn read_template(file: Option<PathBuf>) -> Result<Template> {
+    let Some(path) = file else {
+        return Ok(Template::parse(DEFAULT_TEMPLATE)?);
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::new(
+            Class::Configuration,
+            format!("cannot read the template {}: {error}", path.display()),
+        )
+    })?;
+    Template::parse(&text).map_err(|error| Failure::from(error).context(path.display()))
+}
 
 fn main() -> ExitCode {
     jitp_cli::run(register)

@@ -1,9 +1,10 @@
-//! The flags every program has, and those of programs that talk to AWS.
+//! The flags every program has.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use zeroize::Zeroizing;
 
 use crate::environment;
 use crate::report::Reporter;
@@ -58,42 +59,14 @@ impl Common {
         self.say(format!("warning: {}", sentence.as_ref()));
     }
 
+    /// The passphrase of an encrypted CA key, from the environment.
+    pub fn passphrase(&self) -> Option<Zeroizing<Vec<u8>>> {
+        std::env::var_os(environment::JITP_CA_PASSPHRASE)
+            .map(|passphrase| Zeroizing::new(passphrase.into_encoded_bytes()))
+    }
+
     /// Whether stderr is a terminal that wants colour (`NO_COLOR` is honoured).
     pub fn colour(&self) -> bool {
         io::stderr().is_terminal() && std::env::var_os(environment::NO_COLOR).is_none()
     }
-}
-
-/// Flags of programs that call AWS APIs.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "AWS options")]
-pub struct CloudFlags {
-    /// AWS region [default: as for every AWS tool: AWS_REGION, then the profile's]
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-
-    /// AWS profile [default: as for every AWS tool: AWS_PROFILE, then `default`]
-    #[arg(long, value_name = "PROFILE")]
-    pub profile: Option<String>,
-}
-
-/// Flags of programs that connect as a device.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Connection options")]
-pub struct ConnectFlags {
-    /// MQTT endpoint, `host` or `host:port` [default: AWS_IOT_ENDPOINT, then DescribeEndpoint]
-    #[arg(long, value_name = "ENDPOINT", env = environment::AWS_IOT_ENDPOINT, hide_env = true)]
-    pub endpoint: Option<String>,
-
-    /// PEM file of the roots the endpoint is judged by [default: AWS_IOT_CAFILE, then the Amazon roots]
-    #[arg(long, value_name = "FILE", env = environment::AWS_IOT_CAFILE, hide_env = true)]
-    pub cafile: Option<PathBuf>,
-
-    /// MQTT version
-    #[arg(long, value_name = "VERSION", default_value = "5", value_parser = ["3.1.1", "5"])]
-    pub mqtt_version: String,
-
-    /// Seconds to keep trying to get in before giving up
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub connect_timeout: u64,
 }

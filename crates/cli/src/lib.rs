@@ -7,7 +7,7 @@ mod failure;
 mod report;
 mod run;
 
-pub use common::{CloudFlags, Common, ConnectFlags, OutputFormat};
+pub use common::{Common, OutputFormat};
 pub use exit::Exit;
 pub use failure::{Failure, Result};
 pub use report::{Report, Reporter};

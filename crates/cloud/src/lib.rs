@@ -5,6 +5,7 @@
 
 mod ca;
 mod error;
+mod registration;
 mod registry;
 
 use std::time::Duration;
@@ -12,19 +13,36 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
+use clap::Args;
 
 pub use ca::{CertificateMode, RegisteredCa, RegistrationConfig};
 pub use error::CloudError;
+pub use registration::{Outcome, Registered, Registration, RegistrationError};
 
 /// Which account and region to talk to; what is `None` is resolved as every AWS tool does.
-#[derive(Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "AWS options")]
 pub struct CloudSettings {
-    /// AWS region.
+    /// AWS region [default: as for every AWS tool]
+    #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// AWS profile.
+
+    /// AWS profile [default: as for every AWS tool]
+    #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
-    /// The account the caller means (`AWS_ACCOUNT`): 12 digits.
+
+    /// Account you mean; programs stop if the credentials belong to another [default: AWS_ACCOUNT]
+    #[arg(long, value_name = "ID", env = "AWS_ACCOUNT", hide_env = true, value_parser = account_id)]
     pub account: Option<String>,
+}
+
+/// An account id is 12 digits.
+fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an AWS account id has 12 digits".to_owned())
+    }
 }
 
 /// A connection to the control plane of one account in one region.

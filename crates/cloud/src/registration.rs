@@ -1,0 +1,304 @@
+//! Registering a CA: everything its template names must exist, and running it again changes nothing.
+
+use std::collections::BTreeMap;
+
+use jitp_core::ca::{CaError, CertificateAuthority};
+use jitp_core::certificate::CertificateId;
+use jitp_core::failure::{Class, Classified};
+use jitp_core::names::{NameError, RegistrationCode};
+use jitp_core::template::{Template, TemplateError};
+use time::OffsetDateTime;
+
+use crate::{CertificateMode, Cloud, CloudError, RegistrationConfig};
+
+/// What a registration came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The CA was not registered before.
+    Registered,
+    /// It was, with another template, or it was not active or not auto-registering.
+    Updated,
+    /// It was, exactly so.
+    Unchanged,
+}
+
+/// A CA that is registered, active and auto-registering.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// What this run did.
+    pub outcome: Outcome,
+    /// Lower-case hex SHA-256 of the CA certificate's DER.
+    pub certificate_id: CertificateId,
+    /// ARN of the CA certificate.
+    pub certificate_arn: String,
+}
+
+/// What to register a CA with.
+#[derive(Clone, Debug)]
+pub struct Registration<'a> {
+    /// Template that a first connection executes.
+    pub template: &'a Template,
+    /// Role it is executed under; without it, the role `IoTProvisioning` of the account.
+    pub role_arn: Option<&'a str>,
+    /// With or without a verification certificate.
+    pub mode: CertificateMode,
+    /// The present time, which the verification certificate counts from.
+    pub now: OffsetDateTime,
+}
+
+/// Why a CA could not be registered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistrationError {
+    /// AWS refused, or did not answer.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// The CA cannot sign.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// Just-in-time provisioning with the template would fail for every device.
+    #[error("the template would fail for every device: {0}")]
+    Template(TemplateError),
+    /// Something the template names does not exist in the account.
+    #[error("the template names the {kind} {name}, which does not exist")]
+    Missing {
+        /// `policy`, `thing type`, `thing group` or `billing group`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The command that makes it.
+        remedy: String,
+    },
+    /// The CA is registered in the other mode, which cannot be changed.
+    #[error("the CA is registered in mode {registered}, and a mode cannot be changed")]
+    OtherMode {
+        /// `DEFAULT` or `SNI_ONLY`.
+        registered: &'static str,
+        /// Id of the CA certificate.
+        certificate_id: String,
+    },
+    /// The service's registration code is no such code.
+    #[error("GetRegistrationCode answered something else than a registration code")]
+    RegistrationCode(#[source] NameError),
+}
+
+impl Classified for RegistrationError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Cloud(error) => error.class(),
+            Self::Ca(error) => error.class(),
+            Self::Template(_) => Class::Configuration,
+            Self::Missing { .. } => Class::NotFound,
+            Self::OtherMode { .. } => Class::Conflict,
+            Self::RegistrationCode(_) => Class::Unexpected,
+        }
+    }
+
+    fn code(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.code(),
+            other => other.class().code().to_owned(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.hint(),
+            Self::Ca(error) => error.hint(),
+            Self::Missing { remedy, .. } => Some(remedy.clone()),
+            Self::OtherMode { certificate_id, .. } => Some(format!(
+                "to change it, delete the registration first: aws iot update-ca-certificate --certificate-id {certificate_id} --new-status INACTIVE && aws iot delete-ca-certificate --certificate-id {certificate_id}"
+            )),
+            Self::RegistrationCode(_) => {
+                Some("check that AWS_ENDPOINT_URL names an AWS API".to_owned())
+            }
+            Self::Template(_) => None,
+        }
+    }
+
+    fn request_id(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.request_id(),
+            _ => None,
+        }
+    }
+}
+
+impl Cloud {
+    /// Registers a CA as ACTIVE and auto-registering with its template, or brings what is
+    /// registered into line. Nothing is sent before template and account are seen to fit.
+    ///
+    /// # Errors
+    /// When the template cannot work, names what does not exist, or AWS refuses the CA.
+    pub async fn register(
+        &self,
+        ca: &CertificateAuthority,
+        registration: &Registration<'_>,
+    ) -> Result<Registered, RegistrationError> {
+        let template = registration.template;
+        if let Some(fault) = template.check_jitp().into_iter().next() {
+            return Err(RegistrationError::Template(fault));
+        }
+        self.check_names(template).await?;
+        let wanted = RegistrationConfig::Body {
+            template_body: template.to_body(),
+            role_arn: match registration.role_arn {
+                Some(role_arn) => role_arn.to_owned(),
+                None => self.provisioning_role().await?,
+            },
+        };
+        if let Some(answer) = self.bring_into_line(ca, registration, &wanted).await? {
+            return Ok(answer);
+        }
+        let verification = match registration.mode {
+            CertificateMode::Default => {
+                let code: RegistrationCode = self
+                    .registration_code()
+                    .await?
+                    .parse()
+                    .map_err(RegistrationError::RegistrationCode)?;
+                Some(ca.verification_certificate(&code, registration.now)?.to_pem())
+            }
+            CertificateMode::SniOnly => None,
+        };
+        let registered = self
+            .register_ca(ca.certificate_pem(), verification.as_deref(), &wanted)
+            .await;
+        match registered {
+            Ok(certificate_arn) => Ok(Registered {
+                outcome: Outcome::Registered,
+                certificate_id: ca.certificate().id().clone(),
+                certificate_arn,
+            }),
+            // Another run was faster, or the answer to an earlier attempt was lost on the way.
+            Err(error) if error.is("ResourceAlreadyExistsException") => self
+                .bring_into_line(ca, registration, &wanted)
+                .await?
+                .ok_or(error.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Updates a CA that is registered already; `None` if it is not.
+    async fn bring_into_line(
+        &self,
+        ca: &CertificateAuthority,
+        registration: &Registration<'_>,
+        wanted: &RegistrationConfig,
+    ) -> Result<Option<Registered>, RegistrationError> {
+        let id = ca.certificate().id();
+        let Some(found) = self.registered_ca(id.as_str()).await? else {
+            return Ok(None);
+        };
+        if found.mode != registration.mode {
+            return Err(RegistrationError::OtherMode {
+                registered: match found.mode {
+                    CertificateMode::Default => "DEFAULT",
+                    CertificateMode::SniOnly => "SNI_ONLY",
+                },
+                certificate_id: id.to_string(),
+            });
+        }
+        let same = found.active
+            && found.auto_registration
+            && found
+                .registration_config
+                .is_some_and(|config| config.means_the_same(wanted));
+        if !same {
+            self.update_ca(id.as_str(), wanted).await?;
+        }
+        Ok(Some(Registered {
+            outcome: if same {
+                Outcome::Unchanged
+            } else {
+                Outcome::Updated
+            },
+            certificate_id: id.clone(),
+            certificate_arn: found.certificate_arn,
+        }))
+    }
+
+    /// Everything a template names outright must be there before the first device connects.
+    async fn check_names(&self, template: &Template) -> Result<(), RegistrationError> {
+        for name in template.named_policies() {
+            if !self.policy_exists(&name).await? {
+                return Err(RegistrationError::Missing {
+                    kind: "policy",
+                    remedy: format!(
+                        "make it: aws iot create-policy --policy-name {name} --policy-document file://policies/{name}.json"
+                    ),
+                    name,
+                });
+            }
+        }
+        for name in template.thing_types() {
+            if !self.thing_type_exists(&name).await? {
+                return Err(RegistrationError::Missing {
+                    kind: "thing type",
+                    remedy: format!("make it: aws iot create-thing-type --thing-type-name {name}"),
+                    name,
+                });
+            }
+        }
+        for name in template.thing_groups() {
+            if !self.thing_group_exists(&name).await? {
+                return Err(RegistrationError::Missing {
+                    kind: "thing group",
+                    remedy: format!(
+                        "make it: aws iot create-thing-group --thing-group-name {name}"
+                    ),
+                    name,
+                });
+            }
+        }
+        for name in template.billing_groups() {
+            if !self.billing_group_exists(&name).await? {
+                return Err(RegistrationError::Missing {
+                    kind: "billing group",
+                    remedy: format!(
+                        "make it: aws iot create-billing-group --billing-group-name {name}"
+                    ),
+                    name,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The role the provisioning stack creates in this account.
+    async fn provisioning_role(&self) -> Result<String, CloudError> {
+        let account = self.account().await?;
+        let partition = match self.region() {
+            region if region.starts_with("cn-") => "aws-cn",
+            region if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        };
+        Ok(format!(
+            "arn:{partition}:iam::{account}:role/IoTProvisioning"
+        ))
+    }
+}
+
+impl RegistrationConfig {
+    /// Whether both do the same to a device: templates are compared as JSON, not as text.
+    fn means_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Body {
+                    template_body: one,
+                    role_arn: one_role,
+                },
+                Self::Body {
+                    template_body: two,
+                    role_arn: two_role,
+                },
+            ) => one_role == two_role && (one == two || same_json(one, two)),
+            (one, two) => one == two,
+        }
+    }
+}
+
+fn same_json(one: &str, two: &str) -> bool {
+    let read = |text: &str| serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text).ok();
+    read(one).is_some_and(|one| Some(one) == read(two))
+}
