@@ -1,0 +1,250 @@
+//! From an endpoint to an open TLS stream, every step within a deadline.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustls::{
+    AlertDescription, ClientConfig, client::Resumption, crypto::aws_lc_rs::default_provider,
+    time_provider::TimeProvider,
+};
+use rustls_pki_types::{ServerName, UnixTime};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    error::MqttError,
+    options::{Alpn, Clock, Options},
+    reason::{Closed, Stage},
+    stream::Fault,
+    trust::{ServerFault, Trust, Verifier},
+};
+
+/// The port on which AWS IoT tells protocols apart by ALPN.
+const ALPN_PORT: u16 = 443;
+/// ALPN of MQTT with client certificates (developer guide, "Device communication protocols").
+const ALPN_MQTT: &[u8] = b"x-amzn-mqtt-ca";
+
+/// Everything needed to open connections to one endpoint.
+pub(crate) struct Dialer {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+    host: String,
+    port: u16,
+    trust: Trust,
+    issuer: Arc<Mutex<Option<String>>>,
+}
+
+impl Dialer {
+    /// Builds the TLS configuration. Nothing is sent.
+    pub(crate) fn new(options: &Options) -> Result<Self, MqttError> {
+        let name = options
+            .server_name
+            .as_deref()
+            .unwrap_or_else(|| options.endpoint.host());
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| MqttError::ServerName {
+            name: name.to_owned(),
+        })?;
+        let provider = Arc::new(default_provider());
+        let issuer = Arc::new(Mutex::new(None));
+        let verifier = Verifier::new(
+            options.trust.clone(),
+            Arc::clone(&provider),
+            Arc::clone(&issuer),
+        );
+        let mut config =
+            ClientConfig::builder_with_details(provider, Arc::new(Now(options.clock.clone())))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| MqttError::Tls {
+                    endpoint: options.endpoint.to_string(),
+                    detail: error.to_string(),
+                })?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_client_cert_resolver(options.identity.resolver());
+        config.alpn_protocols = match &options.alpn {
+            Alpn::ByPort if options.endpoint.port() == ALPN_PORT => vec![ALPN_MQTT.to_vec()],
+            Alpn::ByPort | Alpn::None => Vec::new(),
+            Alpn::Protocol(protocol) => vec![protocol.clone().into_bytes()],
+        };
+        // A full handshake every time, as AWS IoT makes it: a resumed one would not present the certificate
+        // that has just been activated or revoked.
+        config.resumption = Resumption::disabled();
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+            host: options.endpoint.host().to_owned(),
+            port: options.endpoint.port(),
+            trust: options.trust.clone(),
+            issuer,
+        })
+    }
+
+    /// Address lookup, TCP, TLS.
+    pub(crate) async fn dial(&self, deadline: Instant) -> Result<TlsStream<TcpStream>, Closed> {
+        let tcp = self.tcp(deadline).await?;
+        let started = Instant::now();
+        match timeout_at(deadline, self.connector.connect(self.name.clone(), tcp)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.handshake_fault(&error)),
+            Err(_) => Err(timed_out(Stage::Handshake, started)),
+        }
+    }
+
+    async fn tcp(&self, deadline: Instant) -> Result<TcpStream, Closed> {
+        let started = Instant::now();
+        let addresses: Vec<_> =
+            match timeout_at(deadline, lookup_host((self.host.as_str(), self.port))).await {
+                Ok(Ok(addresses)) => addresses.collect(),
+                Ok(Err(error)) => {
+                    return Err(Closed::Unreachable {
+                        detail: format!("looking up {}: {error}", self.host),
+                    });
+                }
+                Err(_) => return Err(timed_out(Stage::Lookup, started)),
+            };
+        let mut last = Closed::Unreachable {
+            detail: format!("{} has no address", self.host),
+        };
+        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        for address in addresses {
+            // Addresses share the time that is left, so that a dead IPv6 route does not use it all up.
+            let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
+            left = left.saturating_sub(1);
+            let started = Instant::now();
+            match timeout_at(started + share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Small packets, each waited for: no gain from delaying them. Failing this harms nothing.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => {
+                    last = Closed::Unreachable {
+                        detail: format!("{address}: {error}"),
+                    };
+                }
+                Err(_) => last = timed_out(Stage::Tcp, started),
+            }
+        }
+        Err(last)
+    }
+
+    fn handshake_fault(&self, error: &std::io::Error) -> Closed {
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(fault)) => {
+                let issuer = self
+                    .issuer
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
+                Closed::Server(ServerFault::of(fault, issuer, &self.trust))
+            }
+            Some(rustls::Error::AlertReceived(alert)) => of_alert(*alert),
+            Some(rustls::Error::InvalidMessage(_)) => Closed::Tls {
+                detail: "it does not speak TLS on this port".to_owned(),
+            },
+            Some(other) => Closed::Tls {
+                detail: other.to_string(),
+            },
+            None => match Fault::of(error) {
+                Fault::Ended => Closed::Ended {
+                    stage: Stage::Handshake,
+                },
+                Fault::Reset => Closed::Reset {
+                    stage: Stage::Handshake,
+                },
+                Fault::Alert(alert) => of_alert(alert),
+                Fault::Other(detail) => Closed::Tls { detail },
+            },
+        }
+    }
+}
+
+/// An alert either speaks of our certificate or of the handshake.
+pub(crate) fn of_alert(alert: AlertDescription) -> Closed {
+    let name = alert_name(alert);
+    match alert {
+        AlertDescription::NoCertificate
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied
+        | AlertDescription::DecryptError
+        | AlertDescription::CertificateRequired => Closed::CertificateRefused { alert: name },
+        AlertDescription::NoApplicationProtocol => Closed::Tls {
+            detail: "it does not accept our application protocol (ALPN)".to_owned(),
+        },
+        AlertDescription::UnrecognisedName => Closed::Tls {
+            detail: "it does not know the name we asked for (SNI)".to_owned(),
+        },
+        _ => Closed::Tls {
+            detail: format!("it sent the alert {name}"),
+        },
+    }
+}
+
+/// `CertificateUnknown` as RFC 8446 writes it: `certificate_unknown`.
+fn alert_name(alert: AlertDescription) -> String {
+    let camel = format!("{alert:?}").replace("CA", "Ca");
+    let mut name = String::with_capacity(camel.len() + 4);
+    for character in camel.chars() {
+        if character.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(character.to_ascii_lowercase());
+    }
+    name
+}
+
+fn timed_out(stage: Stage, started: Instant) -> Closed {
+    Closed::TimedOut {
+        stage,
+        waited: started.elapsed().max(Duration::ZERO),
+    }
+}
+
+/// rustls asks for the time here, so that a test can say what time it is.
+#[derive(Debug)]
+struct Now(Clock);
+
+impl TimeProvider for Now {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().unix_timestamp()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_named_as_in_the_rfc_and_told_apart() {
+        assert_eq!(
+            of_alert(AlertDescription::CertificateUnknown),
+            Closed::CertificateRefused {
+                alert: "certificate_unknown".into()
+            }
+        );
+        assert_eq!(
+            of_alert(AlertDescription::UnknownCA),
+            Closed::CertificateRefused {
+                alert: "unknown_ca".into()
+            }
+        );
+        assert!(matches!(
+            of_alert(AlertDescription::ProtocolVersion),
+            Closed::Tls { .. }
+        ));
+    }
+}
