@@ -1,1 +1,358 @@
-//! 
+//! The folder with the keys and certificates: `CN.ca.key`, `CN.ca.pem`, `DEVICE.key`, `DEVICE.crt`.
+//!
+//! What a script can rely on: a file appears whole or not at all, a key is for its owner only from its first byte on,
+//! nothing that exists is ever overwritten, and no symbolic link is followed, neither in reading nor in writing.
+
+mod error;
+mod file;
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use rustls_pki_types::CertificateDer;
+
+pub use error::StoreError;
+
+use crate::{
+    ca::{CaError, CertificateAuthority, IssuedDevice, PrivateKey},
+    certificate::Certificate,
+    names::{CaName, ThingName},
+};
+
+/// A folder of keys and certificates.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// Where a key and its certificate lie.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Files {
+    /// The private key: PKCS#8 in PEM, mode 0600.
+    pub key: PathBuf,
+    /// The certificate in PEM; for a device followed by its CA's.
+    pub certificate: PathBuf,
+}
+
+/// A device's key and certificates, read from its files and found to belong together.
+#[derive(Clone, Debug)]
+pub struct DeviceIdentity {
+    thing_name: ThingName,
+    private_key: PrivateKey,
+    certificates: Vec<Certificate>,
+}
+
+/// A key file that others than its owner may read or write.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LooseMode {
+    /// The key file.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+impl fmt::Display for LooseMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        write!(
+            f,
+            "{path} is open to other users (mode {:04o}); close it with: chmod 600 {path}",
+            self.mode
+        )
+    }
+}
+
+impl Store {
+    /// Opens a folder, which must exist.
+    ///
+    /// # Errors
+    /// When it does not exist, is no folder, or cannot be looked at.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        // An empty path is what is left of a relative one; it means here.
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            dir
+        };
+        let metadata = fs::metadata(dir).map_err(|source| StoreError::Directory {
+            path: dir.to_owned(),
+            source,
+        })?;
+        if !metadata.is_dir() {
+            return Err(StoreError::NotADirectory {
+                path: dir.to_owned(),
+            });
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The files of a CA, whether they exist or not.
+    pub fn ca_files(&self, name: &CaName) -> Files {
+        Files {
+            key: self.path(format!("{name}.ca.key")),
+            certificate: self.path(format!("{name}.ca.pem")),
+        }
+    }
+
+    /// The files of a device, whether they exist or not.
+    pub fn device_files(&self, name: &ThingName) -> Files {
+        Files {
+            key: self.path(format!("{name}.key")),
+            certificate: self.path(format!("{name}.crt")),
+        }
+    }
+
+    /// Whether the files of a CA could be written; to be asked before work that takes long.
+    ///
+    /// # Errors
+    /// As [`Store::save_ca`].
+    pub fn check_ca_is_free(&self, name: &CaName) -> Result<(), StoreError> {
+        check_free(&self.ca_files(name))
+    }
+
+    /// Whether the files of a device could be written; to be asked before work that takes long.
+    ///
+    /// # Errors
+    /// As [`Store::save_device`].
+    pub fn check_device_is_free(&self, name: &ThingName) -> Result<(), StoreError> {
+        check_free(&self.device_files(name))
+    }
+
+    /// Writes a CA's key and certificate.
+    ///
+    /// # Errors
+    /// When one of the files exists, something else is in its way, or it cannot be written; then neither of them is left
+    /// behind by this call.
+    pub fn save_ca(&self, name: &CaName, ca: &CertificateAuthority) -> Result<Files, StoreError> {
+        let files = self.ca_files(name);
+        self.publish(&files, ca.private_key(), ca.certificate_pem())?;
+        Ok(files)
+    }
+
+    /// Writes a device's key and certificate, the latter followed by its CA's.
+    ///
+    /// # Errors
+    /// As [`Store::save_ca`].
+    pub fn save_device(&self, device: &IssuedDevice) -> Result<Files, StoreError> {
+        let files = self.device_files(device.thing_name());
+        self.publish(&files, device.private_key(), &device.chain_pem())?;
+        Ok(files)
+    }
+
+    /// Loads a CA whose key is not encrypted.
+    ///
+    /// # Errors
+    /// When a file is missing or is not what it should be, or key and certificate do not belong together.
+    pub fn load_ca(&self, name: &CaName) -> Result<CertificateAuthority, StoreError> {
+        self.load_ca_with(name, None)
+    }
+
+    /// Loads a CA; `passphrase` opens its key if that is encrypted.
+    ///
+    /// # Errors
+    /// As [`Store::load_ca`].
+    pub fn load_ca_with(
+        &self,
+        name: &CaName,
+        passphrase: Option<&[u8]>,
+    ) -> Result<CertificateAuthority, StoreError> {
+        let files = self.ca_files(name);
+        let pair = read_pair(&files)?.ok_or_else(|| StoreError::CaNotFound {
+            name: name.clone(),
+            path: files.certificate.clone(),
+        })?;
+        CertificateAuthority::load(&pair.certificate, &pair.key, passphrase).map_err(|error| {
+            match error {
+                CaError::Key(source) => StoreError::Key {
+                    path: files.key,
+                    source,
+                },
+                CaError::Certificate(source) => StoreError::Certificate {
+                    path: files.certificate,
+                    source,
+                },
+                CaError::KeyMismatch { .. } => StoreError::KeyMismatch {
+                    key: files.key,
+                    certificate: files.certificate,
+                },
+                source => StoreError::Ca {
+                    path: files.certificate,
+                    source: Box::new(source),
+                },
+            }
+        })
+    }
+
+    /// Loads a CA's certificate without its key, which may be elsewhere.
+    ///
+    /// # Errors
+    /// When the file is missing or does not hold exactly one certificate.
+    pub fn load_ca_certificate(&self, name: &CaName) -> Result<Certificate, StoreError> {
+        let path = self.ca_files(name).certificate;
+        let pem = file::read(&path)?.ok_or_else(|| StoreError::CaNotFound {
+            name: name.clone(),
+            path: path.clone(),
+        })?;
+        Certificate::from_pem(&pem).map_err(|source| StoreError::Certificate { path, source })
+    }
+
+    /// Loads a device's key and certificates. Takes the files of the old shell scripts as well: RSA keys, X.509
+    /// version 1. Whether the certificate is valid now is not asked.
+    ///
+    /// # Errors
+    /// When a file is missing or is not what it should be, or the key is not that of the file's first certificate.
+    pub fn load_device(&self, name: &ThingName) -> Result<DeviceIdentity, StoreError> {
+        let files = self.device_files(name);
+        let pair = read_pair(&files)?.ok_or_else(|| StoreError::DeviceNotFound {
+            name: name.clone(),
+            path: files.certificate.clone(),
+        })?;
+        let private_key =
+            PrivateKey::from_pem(&pair.key, None).map_err(|source| StoreError::Key {
+                path: files.key.clone(),
+                source,
+            })?;
+        let certificates = Certificate::all_from_pem(&pair.certificate).map_err(|source| {
+            StoreError::Certificate {
+                path: files.certificate.clone(),
+                source,
+            }
+        })?;
+        let matches = |certificate| private_key.belongs_to(certificate);
+        if !certificates.first().is_some_and(matches) {
+            return Err(StoreError::KeyMismatch {
+                key: files.key,
+                certificate: files.certificate,
+            });
+        }
+        Ok(DeviceIdentity {
+            thing_name: name.clone(),
+            private_key,
+            certificates,
+        })
+    }
+
+    /// A warning for the user if the CA's key file is open to others.
+    pub fn ca_key_warning(&self, name: &CaName) -> Option<LooseMode> {
+        file::loose_mode(self.ca_files(name).key)
+    }
+
+    /// A warning for the user if the device's key file is open to others.
+    pub fn device_key_warning(&self, name: &ThingName) -> Option<LooseMode> {
+        file::loose_mode(self.device_files(name).key)
+    }
+
+    /// The path as a user would write it: without `./` in front for the current folder.
+    fn path(&self, name: String) -> PathBuf {
+        if self.dir == Path::new(".") {
+            PathBuf::from(name)
+        } else {
+            self.dir.join(name)
+        }
+    }
+
+    /// Both files or none. A crash in between can leave the key alone, which the next run recognises.
+    fn publish(
+        &self,
+        files: &Files,
+        key: &PrivateKey,
+        certificate: &str,
+    ) -> Result<(), StoreError> {
+        check_free(files)?;
+        // Both are on the disk under temporary names before the first gets its own: what can fail (no space, no right to
+        // write) fails here, where dropping them tidies up.
+        let staged_key = file::stage(&self.dir, &files.key, key.to_pem().as_bytes(), file::SECRET)?;
+        let staged_certificate = file::stage(
+            &self.dir,
+            &files.certificate,
+            certificate.as_bytes(),
+            file::PUBLIC,
+        )?;
+        let mut published = file::Published::default();
+        published.add(staged_key, &files.key)?;
+        published.add(staged_certificate, &files.certificate)?;
+        file::sync_directory(&self.dir)?;
+        published.keep();
+        Ok(())
+    }
+}
+
+impl DeviceIdentity {
+    /// The thing name that the files are named after.
+    pub fn thing_name(&self) -> &ThingName {
+        &self.thing_name
+    }
+
+    /// The device's certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificates[0] // load_device() has seen the first one
+    }
+
+    /// Every certificate of the file: the device's, then usually its CA's.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// The certificates as rustls takes them, in the order of the file.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.certificates
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.der().to_vec()))
+            .collect()
+    }
+
+    /// The device's key. Secret.
+    pub fn private_key(&self) -> &PrivateKey {
+        &self.private_key
+    }
+}
+
+struct Pair {
+    key: file::Contents,
+    certificate: file::Contents,
+}
+
+/// `None` if neither file exists.
+fn read_pair(files: &Files) -> Result<Option<Pair>, StoreError> {
+    match (file::read(&files.key)?, file::read(&files.certificate)?) {
+        (Some(key), Some(certificate)) => Ok(Some(Pair { key, certificate })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(StoreError::KeyWithoutCertificate {
+            key: files.key.clone(),
+            certificate: files.certificate.clone(),
+        }),
+        (None, Some(_)) => Err(StoreError::CertificateWithoutKey {
+            key: files.key.clone(),
+            certificate: files.certificate.clone(),
+        }),
+    }
+}
+
+fn check_free(files: &Files) -> Result<(), StoreError> {
+    match (
+        file::exists(&files.key)?,
+        file::exists(&files.certificate)?,
+    ) {
+        (false, false) => Ok(()),
+        (true, false) => Err(StoreError::KeyWithoutCertificate {
+            key: files.key.clone(),
+            certificate: files.certificate.clone(),
+        }),
+        (true, true) => Err(StoreError::AlreadyExists {
+            path: files.key.clone(),
+        }),
+        (false, true) => Err(StoreError::AlreadyExists {
+            path: files.certificate.clone(),
+        }),
+    }
+}
