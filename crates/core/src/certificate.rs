@@ -111,7 +111,9 @@ pub struct Certificate {
 #[non_exhaustive]
 pub enum CertificateError {
     /// The PEM text holds no block `CERTIFICATE`.
-    #[error("there is no certificate in it (no block that begins with -----BEGIN CERTIFICATE-----)")]
+    #[error(
+        "there is no certificate in it (no block that begins with -----BEGIN CERTIFICATE-----)"
+    )]
     Missing,
     /// The PEM text holds more than the one certificate expected.
     #[error("there are {count} certificates in it and one was expected")]
@@ -308,7 +310,8 @@ impl Certificate {
     /// Whether its key may sign certificates: keyUsage absent (no restriction) or with keyCertSign.
     pub fn may_sign_certificates(&self) -> bool {
         const KEY_CERT_SIGN: u16 = 1 << 5; // RFC 5280, 4.2.1.3: bit 5
-        self.key_usage.is_none_or(|flags| flags & KEY_CERT_SIGN != 0)
+        self.key_usage
+            .is_none_or(|flags| flags & KEY_CERT_SIGN != 0)
     }
 
     /// The subject key identifier, if it carries one.

@@ -339,10 +339,7 @@ fn read_pair(files: &Files) -> Result<Option<Pair>, StoreError> {
 }
 
 fn check_free(files: &Files) -> Result<(), StoreError> {
-    match (
-        file::exists(&files.key)?,
-        file::exists(&files.certificate)?,
-    ) {
+    match (file::exists(&files.key)?, file::exists(&files.certificate)?) {
         (false, false) => Ok(()),
         (true, false) => Err(StoreError::KeyWithoutCertificate {
             key: files.key.clone(),

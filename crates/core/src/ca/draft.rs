@@ -88,13 +88,15 @@ impl Draft {
         }
         let issuer = Issuer::from_params(&issuer, NoSignature(request.signer));
         let unsigned = params.signed_by(&PublicHalf(request.key), &issuer)?;
-        Self::from_unsigned(unsigned.der(), request.issuer).ok_or(rcgen::Error::CouldNotParseCertificate)
+        Self::from_unsigned(unsigned.der(), request.issuer)
+            .ok_or(rcgen::Error::CouldNotParseCertificate)
     }
 
     /// The whole certificate around a signature.
     pub(super) fn certificate(&self, signature: &[u8]) -> Vec<u8> {
-        let mut body =
-            Vec::with_capacity(self.to_be_signed.len() + self.algorithm.len() + signature.len() + 8);
+        let mut body = Vec::with_capacity(
+            self.to_be_signed.len() + self.algorithm.len() + signature.len() + 8,
+        );
         body.extend_from_slice(&self.to_be_signed);
         body.extend_from_slice(&self.algorithm);
         let bits = signature.len() + 1;
@@ -199,7 +201,9 @@ fn header(der: &[u8]) -> Option<(usize, usize)> {
         return Some((2, first.into()));
     }
     let octets = usize::from(first & 0x7f);
-    let length = der.get(2..2 + octets).filter(|_| (1..=4).contains(&octets))?;
+    let length = der
+        .get(2..2 + octets)
+        .filter(|_| (1..=4).contains(&octets))?;
     let length = length.iter().fold(0, |sum, &b| sum << 8 | usize::from(b));
     Some((2 + octets, length))
 }
@@ -239,7 +243,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_is_no_element() {
-        for der in [&[][..], &[0x30], &[0x30, 2, 1], &[0x30, 0x80], &[0x30, 0x85, 1, 1, 1, 1, 1]] {
+        for der in [
+            &[][..],
+            &[0x30],
+            &[0x30, 2, 1],
+            &[0x30, 0x80],
+            &[0x30, 0x85, 1, 1, 1, 1, 1],
+        ] {
             assert!(element(der).is_none(), "{der:?}");
         }
         assert!(contents(SEQUENCE, &[2, 1, 1]).is_none());

@@ -146,7 +146,9 @@ impl Classified for CaError {
             Self::NotACa { .. } => {
                 "AWS IoT registers only certificates with basicConstraints CA:TRUE; use the CA's own files"
             }
-            Self::Expired { .. } => "make a new CA and register it; devices already made stop working",
+            Self::Expired { .. } => {
+                "make a new CA and register it; devices already made stop working"
+            }
             Self::NotYetValid { .. } => "check this machine's clock",
             Self::OutlivesCa { days_left: 0, .. } => {
                 "the CA is about to end: ask for validity `ca`, or make and register a new CA"

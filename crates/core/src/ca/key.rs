@@ -359,9 +359,9 @@ impl Signer {
             Shape::Ec(algorithm) => {
                 Self::Ec(EcdsaKeyPair::from_pkcs8(algorithm, &key.pkcs8).map_err(rejected)?)
             }
-            Shape::Rsa(_) => {
-                Self::Rsa(Box::new(RsaKeyPair::from_pkcs8(&key.pkcs8).map_err(rejected)?))
-            }
+            Shape::Rsa(_) => Self::Rsa(Box::new(
+                RsaKeyPair::from_pkcs8(&key.pkcs8).map_err(rejected)?,
+            )),
         })
     }
 
@@ -441,7 +441,8 @@ mod tests {
         let rsa = Rsa::generate(2048).unwrap();
         let sec1 = ec.private_key_to_pem().unwrap();
         let with_parameters = [
-            b"-----BEGIN EC PARAMETERS-----\nBgUrgQQAIg==\n-----END EC PARAMETERS-----\n".as_slice(),
+            b"-----BEGIN EC PARAMETERS-----\nBgUrgQQAIg==\n-----END EC PARAMETERS-----\n"
+                .as_slice(),
             &sec1,
         ]
         .concat();
@@ -478,7 +479,10 @@ mod tests {
             .unwrap();
         let read = |passphrase| PrivateKey::from_pem(&pem, passphrase).unwrap_err();
         assert!(matches!(read(None), KeyError::PassphraseNeeded));
-        assert!(matches!(read(Some(b"wrong".as_slice())), KeyError::Passphrase));
+        assert!(matches!(
+            read(Some(b"wrong".as_slice())),
+            KeyError::Passphrase
+        ));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 use x509_parser::{
+    asn1_rs::Tag,
     certificate::{TbsCertificate, X509Certificate},
     extensions::ParsedExtension,
     oid_registry::{
@@ -97,7 +98,10 @@ fn serial(found: &[u8], asked: &[u8; 20]) -> Result<(), String> {
     let (Some(f), Some(a)) = (significant(found), significant(asked)) else {
         return Err("its serial number is zero".to_owned());
     };
-    ensure(found[f..] == asked[a..], "its serial number is not the one drawn")
+    ensure(
+        found[f..] == asked[a..],
+        "its serial number is not the one drawn",
+    )
 }
 
 /// RFC 5280, 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.
@@ -120,14 +124,20 @@ fn subject(found: &X509Name<'_>, asked: &Subject) -> Result<(), String> {
         });
         ensure(same, "its subject is not the one asked for")?;
     }
-    ensure(found.next().is_none(), "its subject has more than was asked for")
+    ensure(
+        found.next().is_none(),
+        "its subject has more than was asked for",
+    )
 }
 
 fn common_name(request: &Request<'_>) -> Result<(), String> {
     let name = request.subject.common_name();
     match request.purpose {
         Purpose::Ca { .. } => Ok(()),
-        Purpose::Device => name.parse::<ThingName>().map(drop).map_err(|e| e.to_string()),
+        Purpose::Device => name
+            .parse::<ThingName>()
+            .map(drop)
+            .map_err(|e| e.to_string()),
         Purpose::Verification => name
             .parse::<RegistrationCode>()
             .map(drop)
@@ -146,9 +156,14 @@ fn public_key(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
         KeyType::P384 => (OID_KEY_TYPE_EC_PUBLIC_KEY, Some(OID_NIST_EC_P384)),
         KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => (OID_PKCS1_RSAENCRYPTION, None),
     };
-    let found_curve = found.algorithm.parameters().and_then(|p| p.as_oid().ok());
+    let parameters = found.algorithm.parameters();
+    let right = match curve {
+        // RFC 5480, 2.1.1: the curve by its name. RFC 3279, 2.3.1: NULL for RSA.
+        Some(curve) => parameters.is_some_and(|p| p.as_oid() == Ok(curve)),
+        None => parameters.is_some_and(|p| p.tag() == Tag::Null),
+    };
     ensure(
-        *found.algorithm.oid() == kind && found_curve == curve,
+        *found.algorithm.oid() == kind && right,
         "its key is of another kind than the one asked for",
     )?;
     ensure(
@@ -175,7 +190,13 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
         }
         Purpose::Device | Purpose::Verification => (false, None, DIGITAL_SIGNATURE),
     };
-    let [mut constraints, mut key_usage, mut client, mut own_id, mut ca_id] = [0u8; 5];
+    let [
+        mut constraints,
+        mut key_usage,
+        mut client,
+        mut own_id,
+        mut ca_id,
+    ] = [0u8; 5];
     for extension in tbs.extensions() {
         let (right, count) = match extension.parsed_extension() {
             ParsedExtension::BasicConstraints(found) => {
@@ -196,9 +217,10 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
                     || !found.other.is_empty();
                 (found.client_auth && !others, &mut client)
             }
-            ParsedExtension::SubjectKeyIdentifier(found) => {
-                (!extension.critical && found.0 == request.key_id, &mut own_id)
-            }
+            ParsedExtension::SubjectKeyIdentifier(found) => (
+                !extension.critical && found.0 == request.key_id,
+                &mut own_id,
+            ),
             ParsedExtension::AuthorityKeyIdentifier(found) => {
                 let found = found.key_identifier.as_ref().map(|id| id.0);
                 let asked = request.issuer.map(|issuer| issuer.key_id);

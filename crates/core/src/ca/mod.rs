@@ -259,7 +259,9 @@ impl CertificateAuthority {
             why,
         };
         if certificate.version() != 3 {
-            return Err(not_a_ca("it is an X.509 version 1 certificate, which cannot say so"));
+            return Err(not_a_ca(
+                "it is an X.509 version 1 certificate, which cannot say so",
+            ));
         }
         if !certificate.is_ca() {
             return Err(not_a_ca("it has no basicConstraints with CA:TRUE"));

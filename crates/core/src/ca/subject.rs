@@ -255,7 +255,8 @@ impl Attribute {
 
 impl Subject {
     /// What stands in the six positional places when nothing is given.
-    pub const DEFAULTS: [&'static str; 6] = ["root", "LU", "Luxembourg", "Luxembourg", "AWS", "Demo"];
+    pub const DEFAULTS: [&'static str; 6] =
+        ["root", "LU", "Luxembourg", "Luxembourg", "AWS", "Demo"];
 
     /// A subject of a common name only.
     ///
@@ -308,7 +309,9 @@ impl Subject {
 
     /// The attributes in the order of the certificate.
     pub fn attributes(&self) -> impl Iterator<Item = (Attribute, &str)> {
-        self.attributes.iter().map(|(a, value)| (*a, value.as_str()))
+        self.attributes
+            .iter()
+            .map(|(a, value)| (*a, value.as_str()))
     }
 
     /// The value of one attribute.

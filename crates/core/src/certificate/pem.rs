@@ -7,8 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 /// The buffer is allocated once in its final size, so a caller that wipes the answer has wiped every copy.
 pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     let lines = der.len().div_ceil(48);
-    let mut text =
-        String::with_capacity(2 * label.len() + 34 + der.len().div_ceil(3) * 4 + lines);
+    let mut text = String::with_capacity(2 * label.len() + 32 + der.len().div_ceil(3) * 4 + lines);
     text.push_str("-----BEGIN ");
     text.push_str(label);
     text.push_str("-----\n");

@@ -11,10 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use super::{
-    LooseMode, StoreError,
-    error::SYMBOLIC_LINK,
-};
+use super::{LooseMode, StoreError, error::SYMBOLIC_LINK};
 
 /// What a file held; wiped when dropped, since it may be a key.
 pub(super) type Contents = Zeroizing<Vec<u8>>;
