@@ -238,7 +238,7 @@ fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<'a>>
         .iter()
         .enumerate()
         .map(|(index, der)| match X509Certificate::from_der(der) {
-            Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+            Ok(([], certificate)) => Ok(certificate),
             Ok(_) => Err(IdentityError::Certificate {
                 number: index + 1,
                 detail: "bytes follow the certificate".to_owned(),

@@ -196,10 +196,10 @@ async fn drive(
     drop(event_loop);
     drop(sender);
     let closed = why(stop, &witness, version, Stage::Session);
-    if let Ok(stream) = returned.await {
-        if closed == Closed::ByUs {
-            let _ = timeout(PARTING, part(stream)).await;
-        }
+    if let Ok(stream) = returned.await
+        && closed == Closed::ByUs
+    {
+        let _ = timeout(PARTING, part(stream)).await;
     }
     closed
 }
@@ -217,12 +217,17 @@ async fn part(mut stream: TlsStream<TcpStream>) {
 
 /// The reason in our words: the witness of the stream first, rumqttc's error second.
 fn why(stop: Stop, witness: &Witness, version: Version, stage: Stage) -> Closed {
-    if stage == Stage::Connack {
-        if let Some(reason) = rumqtt::refusal(&witness.head(), version) {
-            return Closed::Refused(reason);
-        }
+    if stage == Stage::Connack
+        && let Some(reason) = rumqtt::refusal(&witness.head(), version)
+    {
+        return Closed::Refused(reason);
     }
+    // rumqttc wraps some failures to read as broken packets. Only bytes can be a broken packet.
+    let nothing_read = stage == Stage::Session || witness.head().is_empty();
     match stop {
+        Stop::Protocol(detail) if nothing_read && witness.fault().is_some() => {
+            why(Stop::Transport(detail), witness, version, stage)
+        }
         Stop::Done => Closed::ByUs,
         Stop::Disconnected(reason) => Closed::Disconnected(reason),
         Stop::NoPing => Closed::Stalled,

@@ -305,7 +305,8 @@ impl ServerCertVerifier for Verifier {
         if !matches!(
             verdict,
             Err(rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer
+                // A root of the same name with another key makes a bad signature.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature
             ))
         ) {
             return verdict;
@@ -359,6 +360,14 @@ impl ServerFault {
                 issuer: issuer.unwrap_or_else(|| "unreadable".to_owned()),
                 trusted: trust.origin.to_string(),
             },
+            // A server root made anew under its old name, and the old file still in use.
+            CertificateError::BadSignature => Self::UnknownIssuer {
+                issuer: format!(
+                    "{}; a root of that name is trusted, but it has another key",
+                    issuer.as_deref().unwrap_or("unreadable")
+                ),
+                trusted: trust.origin.to_string(),
+            },
             CertificateError::ExpiredContext { not_after, .. } => Self::Expired {
                 not_after: unix_day(*not_after),
             },
@@ -373,7 +382,8 @@ impl ServerFault {
                 presented: if presented.is_empty() {
                     "no name at all".to_owned()
                 } else {
-                    presented.join(", ")
+                    let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+                    names.join(", ")
                 },
             },
             CertificateError::Other(other) => other
@@ -388,6 +398,12 @@ impl ServerFault {
             },
         }
     }
+}
+
+/// `DnsName("example.org")`, as webpki gives a name, without its wrapping.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
+    inner.strip_suffix(')').unwrap_or(inner).trim_matches('"')
 }
 
 /// SHA-256 of a DER certificate, lower-case hex.
