@@ -80,7 +80,11 @@ async fn register(arguments: Arguments, common: &Common) -> Result<()> {
     for warning in template.warnings() {
         common.warn(warning.to_string());
     }
-    let ca = Store::open(&common.dir)?.load_ca(&arguments.ca, common.passphrase().as_deref())?;
+    let passphrase = common.passphrase();
+    let ca = Store::open(&common.dir)?.load_ca_with(
+        &arguments.ca,
+        passphrase.as_ref().map(|bytes| bytes.as_slice()),
+    )?;
     let now = OffsetDateTime::now_utc();
     ca.check_valid_at(now)?;
     let cloud = Cloud::connect(&arguments.cloud).await?;

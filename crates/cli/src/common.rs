@@ -19,7 +19,7 @@ pub enum OutputFormat {
     Json,
 }
 
-/// Flags that every program has.
+// Flags that every program has. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {

@@ -38,6 +38,7 @@ impl From<Class> for Exit {
     fn from(class: Class) -> Self {
         match class {
             Class::Unexpected => Self::Unexpected,
+            Class::Usage => Self::Usage,
             Class::Configuration => Self::Configuration,
             Class::NotFound => Self::NotFound,
             Class::Conflict => Self::Conflict,

@@ -37,11 +37,7 @@ impl Failure {
 
     /// The command line makes no sense in a way clap cannot see.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self {
-            exit: Exit::Usage,
-            code: "USAGE".to_owned(),
-            ..Self::new(Class::Configuration, message)
-        }
+        Self::new(Class::Usage, message)
     }
 
     /// Ended by a signal.

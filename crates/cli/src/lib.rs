@@ -1,6 +1,7 @@
 //! What every program shares: `run()`, common flags, reports, exit codes, environment variables.
 
 mod common;
+mod connect;
 pub mod environment;
 mod exit;
 mod failure;
@@ -8,7 +9,8 @@ mod report;
 mod run;
 
 pub use common::{Common, OutputFormat};
+pub use connect::ConnectFlags;
 pub use exit::Exit;
 pub use failure::{Failure, Result};
 pub use report::{Report, Reporter};
-pub use run::{run, run_threaded};
+pub use run::{Signals, run, run_threaded};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::common::{Common, OutputFormat};
@@ -15,7 +15,8 @@ use crate::environment;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
-/// A program's arguments: its own, and the common ones.
+// A program's arguments: its own, and the common ones. No docstring: clap would show it instead of
+// the program's.
 #[derive(Debug, Parser)]
 struct Line<A: clap::Args> {
     #[command(flatten)]
@@ -24,28 +25,68 @@ struct Line<A: clap::Args> {
     common: Common,
 }
 
-/// Runs a program on one thread. `about` comes from the arguments' own docstring.
+/// Runs a program on one thread until it ends, or SIGINT or SIGTERM arrives. What it does is said
+/// by the docstring of its arguments.
 pub fn run<A, F>(program: F) -> ExitCode
 where
     A: clap::Args,
     F: AsyncFnOnce(A, &Common) -> Result<()>,
 {
-    start(program, || Builder::new_current_thread().enable_all().build())
+    start(
+        async |arguments, common: &Common| {
+            let mut signals = Signals::listen()?;
+            tokio::select! {
+                outcome = program(arguments, common) => outcome.map(|()| Exit::Done as u8),
+                exit = signals.next() => Err(Failure::interrupted(exit)),
+            }
+        },
+        || Builder::new_current_thread().enable_all().build(),
+    )
 }
 
-/// Runs a program that serves many connections, on all cores.
+/// Runs a program that serves many connections, on all cores. It hears of signals itself, and its
+/// exit code is its own.
 pub fn run_threaded<A, F>(program: F) -> ExitCode
 where
     A: clap::Args,
-    F: AsyncFnOnce(A, &Common) -> Result<()>,
+    F: AsyncFnOnce(A, &Common, Signals) -> Result<u8>,
 {
-    start(program, || Builder::new_multi_thread().enable_all().build())
+    start(
+        async |arguments, common: &Common| program(arguments, common, Signals::listen()?).await,
+        || Builder::new_multi_thread().enable_all().build(),
+    )
+}
+
+/// SIGINT and SIGTERM, as they arrive.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::io("cannot listen for signals", &error));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one, and says with which exit code a program ends that obeys it.
+    pub async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+        }
+    }
 }
 
 fn start<A, F>(program: F, runtime: impl FnOnce() -> io::Result<Runtime>) -> ExitCode
 where
     A: clap::Args,
-    F: AsyncFnOnce(A, &Common) -> Result<()>,
+    F: AsyncFnOnce(A, &Common) -> Result<u8>,
 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = program_name(&arguments);
@@ -64,29 +105,15 @@ where
     log(&line.common);
     let json = line.common.output == OutputFormat::Json;
     let outcome = match runtime() {
-        Ok(runtime) => runtime.block_on(until_signalled(program(line.program, &line.common))),
+        Ok(runtime) => runtime.block_on(program(line.program, &line.common)),
         Err(error) => Err(Failure::io("cannot start the runtime", &error)),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             complain(&failure, &name, json);
             ExitCode::from(failure.exit() as u8)
         }
-    }
-}
-
-/// Runs the program until it ends or SIGINT or SIGTERM arrives.
-async fn until_signalled(program: impl Future<Output = Result<()>>) -> Result<()> {
-    let streams = signal(SignalKind::interrupt()).and_then(|interrupt| {
-        signal(SignalKind::terminate()).map(|terminate| (interrupt, terminate))
-    });
-    let (mut interrupt, mut terminate) =
-        streams.map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    tokio::select! {
-        outcome = program => outcome,
-        _ = interrupt.recv() => Err(Failure::interrupted(Exit::Interrupted)),
-        _ = terminate.recv() => Err(Failure::interrupted(Exit::Terminated)),
     }
 }
 
@@ -95,7 +122,10 @@ fn program_name(arguments: &[OsString]) -> String {
     arguments
         .first()
         .and_then(|path| std::path::Path::new(path).file_name())
-        .map_or_else(|| "jitp".to_owned(), |name| name.to_string_lossy().into_owned())
+        .map_or_else(
+            || "jitp".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
 }
 
 /// Whether the caller wants JSON, as far as a command line that did not parse can tell.
@@ -125,8 +155,13 @@ fn usage(error: &clap::Error, name: &str, json: bool) -> ExitCode {
         let _ = error.print();
     } else {
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or("wrong usage");
-        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let message: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let message = message.join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
         let failure = Failure::usage(message).hint(format!("try '{name} --help'"));
         complain(&failure, name, true);
     }

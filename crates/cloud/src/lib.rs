@@ -19,7 +19,7 @@ pub use ca::{CertificateMode, RegisteredCa, RegistrationConfig};
 pub use error::CloudError;
 pub use registration::{Outcome, Registered, Registration, RegistrationError};
 
-/// Which account and region to talk to; what is `None` is resolved as every AWS tool does.
+// Which account and region to talk to; what is `None` is resolved as every AWS tool does. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "AWS options")]
 pub struct CloudSettings {

@@ -157,7 +157,10 @@ impl Cloud {
                     .await?
                     .parse()
                     .map_err(RegistrationError::RegistrationCode)?;
-                Some(ca.verification_certificate(&code, registration.now)?.to_pem())
+                Some(
+                    ca.verification_certificate(&code, registration.now)?
+                        .to_pem(),
+                )
             }
             CertificateMode::SniOnly => None,
         };

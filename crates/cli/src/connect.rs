@@ -1,0 +1,133 @@
+//! Connecting as a device: flags, files and endpoint become the options of an MQTT session.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use jitp_core::failure::Class;
+use jitp_core::mqtt::{Endpoint, Event, Identity, Options, Retry, Session, Trust, Version};
+use jitp_core::names::ThingName;
+use jitp_core::store::{DeviceIdentity, Store};
+
+use crate::common::Common;
+use crate::environment;
+use crate::failure::{Failure, Result};
+
+// Flags of programs that connect as a device. (No docstring: clap would show it as what the program does.)
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection options")]
+pub struct ConnectFlags {
+    /// MQTT endpoint, `host` or `host:port` [default: AWS_IOT_ENDPOINT, then DescribeEndpoint]
+    #[arg(long, value_name = "ENDPOINT", env = environment::AWS_IOT_ENDPOINT, hide_env = true)]
+    endpoint: Option<String>,
+
+    /// PEM file of the roots the endpoint is judged by [default: AWS_IOT_CAFILE, then the Amazon roots]
+    #[arg(long, value_name = "FILE", env = environment::AWS_IOT_CAFILE, hide_env = true)]
+    cafile: Option<PathBuf>,
+
+    /// MQTT version, 5 or 3.1.1
+    #[arg(long, value_name = "VERSION", default_value_t = Version::default())]
+    mqtt_version: Version,
+
+    /// Seconds to keep trying to get in
+    #[arg(long, value_name = "SECONDS", default_value_t = 75, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    connect_timeout: u64,
+}
+
+impl ConnectFlags {
+    /// Everything a session needs. `describe_endpoint` asks the account for its endpoint, when
+    /// neither flag nor environment names one.
+    ///
+    /// # Errors
+    /// When the device has no certificate here, or endpoint or roots cannot be used.
+    pub async fn options(
+        &self,
+        common: &Common,
+        device: &ThingName,
+        describe_endpoint: impl AsyncFnOnce() -> Result<String>,
+    ) -> Result<Options> {
+        let store = Store::open(&common.dir)?;
+        let identity = store.load_device(device)?;
+        if let Some(warning) = store.device_key_warning(device) {
+            common.warn(warning.to_string());
+        }
+        let trust = self.trust()?;
+        let endpoint: Endpoint = match named(self.endpoint.as_deref()) {
+            Some(endpoint) => endpoint.parse(),
+            None => describe_endpoint().await?.parse(),
+        }
+        .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))?;
+        let mut options = Options::new(endpoint, device.as_str(), mqtt_identity(&identity)?, trust);
+        options.version = self.mqtt_version;
+        let total_timeout = Duration::from_secs(self.connect_timeout);
+        options.retry = Retry {
+            // The time is the limit the caller set; the number of attempts follows from it.
+            attempts: u32::MAX,
+            total_timeout,
+            attempt_timeout: Retry::default().attempt_timeout.min(total_timeout),
+            ..Retry::default()
+        };
+        Ok(options)
+    }
+
+    /// Connects, telling a person about every attempt.
+    ///
+    /// # Errors
+    /// As [`ConnectFlags::options`], and when the device does not get in.
+    pub async fn session(
+        &self,
+        common: &Common,
+        device: &ThingName,
+        describe_endpoint: impl AsyncFnOnce() -> Result<String>,
+    ) -> Result<Session> {
+        let options = self.options(common, device, describe_endpoint).await?;
+        let narrator = common.clone();
+        let name = device.clone();
+        Ok(Session::connect(options, move |event| narrate(&narrator, &name, event)).await?)
+    }
+
+    fn trust(&self) -> Result<Trust> {
+        let Some(path) = self
+            .cafile
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty())
+        else {
+            return Ok(Trust::amazon_roots());
+        };
+        let pem = std::fs::read(path).map_err(|error| {
+            Failure::new(
+                Class::Configuration,
+                format!(
+                    "cannot read the root certificates {}: {error}",
+                    path.display()
+                ),
+            )
+        })?;
+        Trust::from_pem(&pem, path.display().to_string())
+            .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
+    }
+}
+
+/// Says what happens to a connection, for a person.
+fn narrate(common: &Common, device: &ThingName, event: &Event) {
+    // The first attempt is nothing to talk about.
+    if !matches!(event, Event::Attempt { .. }) {
+        common.say(format!("{device}: {event}"));
+    }
+}
+
+/// A variable that is set to nothing counts as not set.
+fn named(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
+}
+
+fn mqtt_identity(device: &DeviceIdentity) -> Result<Identity> {
+    let chain: String = device
+        .certificates()
+        .iter()
+        .map(|certificate| certificate.to_pem())
+        .collect();
+    let key = device.private_key().to_pem();
+    Identity::from_pem(chain.as_bytes(), key.as_bytes())
+        .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
+}
