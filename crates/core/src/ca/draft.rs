@@ -5,11 +5,7 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 
-use super::{
-    key::{KeyType, PrivateKey},
-    profile::Window,
-    subject::Subject,
-};
+use super::{key::PrivateKey, key_type::KeyType, profile::Window, subject::Subject};
 
 /// What a certificate is for; its extensions follow from that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

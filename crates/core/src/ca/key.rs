@@ -1,41 +1,20 @@
 //! Private keys: made, read in every form people have them in, and wiped when they go.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
-    rand::SystemRandom,
-    rsa::KeySize,
-    signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
-        EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-    },
+    signature::{EcdsaKeyPair, KeyPair, RsaKeyPair},
 };
 use openssl::pkey::{Id, PKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use zeroize::Zeroizing;
 
+use super::key_type::{KeyType, Shape};
 use crate::{
     certificate::{Certificate, pem},
     failure::{Class, Classified},
 };
-
-/// The kinds of key the toolkit makes and signs with, all of them on AWS IoT's list (developer guide, "X.509 client
-/// certificates").
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum KeyType {
-    /// EC on NIST P-256, signing with SHA-256. A key takes microseconds to make.
-    #[default]
-    P256,
-    /// EC on NIST P-384, signing with SHA-384.
-    P384,
-    /// RSA with 2048 bits, signing with SHA-256. A key takes about a tenth of a second to make.
-    Rsa2048,
-    /// RSA with 3072 bits, signing with SHA-256.
-    Rsa3072,
-    /// RSA with 4096 bits, signing with SHA-256. A key takes a second or more to make.
-    Rsa4096,
-}
 
 /// A private key as PKCS#8, with the public half beside it. The memory is wiped when it is dropped.
 #[derive(Clone)]
@@ -104,70 +83,6 @@ impl Classified for KeyError {
             }
             _ => None,
         }
-    }
-}
-
-impl KeyType {
-    /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
-        Self::P256,
-        Self::P384,
-        Self::Rsa2048,
-        Self::Rsa3072,
-        Self::Rsa4096,
-    ];
-
-    /// The name used in flags and output, for example `p256`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::P256 => "p256",
-            Self::P384 => "p384",
-            Self::Rsa2048 => "rsa2048",
-            Self::Rsa3072 => "rsa3072",
-            Self::Rsa4096 => "rsa4096",
-        }
-    }
-
-    pub(super) fn algorithm(self) -> &'static rcgen::SignatureAlgorithm {
-        match self {
-            Self::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
-            Self::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
-            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &rcgen::PKCS_RSA_SHA256,
-        }
-    }
-
-    fn shape(self) -> Shape {
-        match self {
-            Self::P256 => Shape::Ec(&ECDSA_P256_SHA256_ASN1_SIGNING),
-            Self::P384 => Shape::Ec(&ECDSA_P384_SHA384_ASN1_SIGNING),
-            Self::Rsa2048 => Shape::Rsa(KeySize::Rsa2048),
-            Self::Rsa3072 => Shape::Rsa(KeySize::Rsa3072),
-            Self::Rsa4096 => Shape::Rsa(KeySize::Rsa4096),
-        }
-    }
-}
-
-enum Shape {
-    Ec(&'static EcdsaSigningAlgorithm),
-    Rsa(KeySize),
-}
-
-impl fmt::Display for KeyType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for KeyType {
-    type Err = KeyError;
-
-    fn from_str(name: &str) -> Result<Self, KeyError> {
-        Self::ALL
-            .into_iter()
-            .find(|key_type| key_type.as_str().eq_ignore_ascii_case(name))
-            .ok_or_else(|| KeyError::UnknownType {
-                name: name.to_owned(),
-            })
     }
 }
 
@@ -344,41 +259,6 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// A private key made ready to sign.
-pub(super) enum Signer {
-    Ec(EcdsaKeyPair),
-    Rsa(Box<RsaKeyPair>),
-}
-
-impl Signer {
-    pub(super) fn new(key: &PrivateKey) -> Result<Self, KeyError> {
-        let rejected = |error: aws_lc_rs::error::KeyRejected| KeyError::Unreadable {
-            detail: error.to_string(),
-        };
-        Ok(match key.key_type.shape() {
-            Shape::Ec(algorithm) => {
-                Self::Ec(EcdsaKeyPair::from_pkcs8(algorithm, &key.pkcs8).map_err(rejected)?)
-            }
-            Shape::Rsa(_) => Self::Rsa(Box::new(
-                RsaKeyPair::from_pkcs8(&key.pkcs8).map_err(rejected)?,
-            )),
-        })
-    }
-
-    /// A signature as it stands in a certificate: DER for ECDSA, as many octets as the modulus for RSA.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
-        let random = SystemRandom::new();
-        match self {
-            Self::Ec(pair) => Ok(pair.sign(&random, message)?.as_ref().to_vec()),
-            Self::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)?;
-                Ok(signature)
-            }
-        }
-    }
-}
-
 fn private_blocks(pem: &[u8]) -> usize {
     pem.split(|&byte| byte == b'\n')
         .map(|line| line.trim_ascii())
@@ -405,16 +285,6 @@ mod tests {
     };
 
     use super::*;
-
-    #[test]
-    fn a_key_type_is_written_as_it_is_read() {
-        for key_type in KeyType::ALL {
-            assert_eq!(key_type.to_string().parse::<KeyType>().unwrap(), key_type);
-        }
-        assert_eq!("RSA2048".parse::<KeyType>().unwrap(), KeyType::Rsa2048);
-        let refusal = "ed25519".parse::<KeyType>().unwrap_err().to_string();
-        assert!(refusal.contains("p384"), "{refusal}");
-    }
 
     #[test]
     fn a_made_key_reads_back_and_openssl_knows_the_same_public_half() {

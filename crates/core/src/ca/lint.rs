@@ -15,9 +15,10 @@ use x509_parser::{
 };
 
 use super::{
+    attribute::Attribute,
     draft::{Purpose, Request},
-    key::KeyType,
-    subject::{Attribute, Subject},
+    key_type::KeyType,
+    subject::Subject,
 };
 use crate::{
     certificate::Certificate,
@@ -190,6 +191,7 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
         }
         Purpose::Device | Purpose::Verification => (false, None, DIGITAL_SIGNATURE),
     };
+    ensure(tbs.is_ca() == ca, "its CA flag is wrong")?;
     let [
         mut constraints,
         mut key_usage,
@@ -200,8 +202,9 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
     for extension in tbs.extensions() {
         let (right, count) = match extension.parsed_extension() {
             ParsedExtension::BasicConstraints(found) => {
-                ensure(found.ca == ca, "its CA flag is wrong")?;
-                let right = extension.critical && found.path_len_constraint == path_length;
+                let right = extension.critical
+                    && found.ca == ca
+                    && found.path_len_constraint == path_length;
                 (right, &mut constraints)
             }
             ParsedExtension::KeyUsage(found) => {
@@ -242,4 +245,211 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
         [constraints, key_usage, client, own_id, ca_id] == wanted,
         "an extension is missing or repeated",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use time::{Duration, macros::datetime};
+
+    use super::*;
+    use crate::ca::{
+        CertificateAuthority, PrivateKey, Validity,
+        draft::{Draft, IssuerName, placeholder},
+        profile::Window,
+    };
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    struct Bench {
+        ca: CertificateAuthority,
+        key: PrivateKey,
+        subject: Subject,
+    }
+
+    impl Bench {
+        fn new(common_name: &str) -> Self {
+            let validity = Validity::Days(100);
+            Self {
+                ca: CertificateAuthority::create_root(
+                    &Subject::default(),
+                    KeyType::P256,
+                    validity,
+                    NOW,
+                )
+                .unwrap(),
+                key: PrivateKey::generate(KeyType::P256).unwrap(),
+                subject: Subject::new(common_name).unwrap(),
+            }
+        }
+
+        fn request(&self) -> Request<'_> {
+            Request {
+                purpose: Purpose::Device,
+                subject: &self.subject,
+                key: &self.key,
+                key_id: &[7; 20],
+                serial: [0x11; 20],
+                window: Window {
+                    not_before: NOW,
+                    not_after: NOW + Duration::DAY,
+                },
+                issuer: Some(IssuerName {
+                    name: self.ca.certificate().subject_der(),
+                    key_id: &[9; 20],
+                }),
+                signer: KeyType::P256,
+            }
+        }
+
+        /// Drafts one thing and checks it against another.
+        fn fault(&self, drafted: &Request<'_>, asked: &Request<'_>) -> String {
+            let draft = Draft::new(drafted).unwrap();
+            let der = draft.certificate(&placeholder(drafted.signer));
+            match check(&der, asked, Some(self.ca.certificate())) {
+                Ok(()) => String::new(),
+                Err(error) => error.fault,
+            }
+        }
+    }
+
+    #[test]
+    fn a_draft_that_is_what_was_asked_for_passes() {
+        let bench = Bench::new("sensor-17");
+        assert_eq!(bench.fault(&bench.request(), &bench.request()), "");
+    }
+
+    #[test]
+    fn a_draft_that_is_not_what_was_asked_for_is_caught() {
+        let bench = Bench::new("sensor-17");
+        let other = Bench::new("sensor-18");
+        let asked = || bench.request();
+        let ca = Purpose::Ca { path_length: None };
+        let later = Window {
+            not_after: NOW + Duration::days(2),
+            ..asked().window
+        };
+        let elsewhere = Some(IssuerName {
+            name: &[0x30, 0],
+            key_id: &[9; 20],
+        });
+        let other_id = Some(IssuerName {
+            key_id: &[8; 20],
+            name: bench.ca.certificate().subject_der(),
+        });
+        let cases = [
+            (
+                Request {
+                    purpose: ca,
+                    ..asked()
+                },
+                "CA flag",
+            ),
+            (
+                Request {
+                    purpose: Purpose::Verification,
+                    ..asked()
+                },
+                "missing",
+            ),
+            (
+                Request {
+                    subject: &other.subject,
+                    ..asked()
+                },
+                "subject",
+            ),
+            (
+                Request {
+                    key: &other.key,
+                    ..asked()
+                },
+                "its key is not",
+            ),
+            (
+                Request {
+                    key_id: &[8; 20],
+                    ..asked()
+                },
+                "2.5.29.14 is wrong",
+            ),
+            (
+                Request {
+                    serial: [0x12; 20],
+                    ..asked()
+                },
+                "not the one drawn",
+            ),
+            (
+                Request {
+                    serial: [0xff; 20],
+                    ..asked()
+                },
+                "not positive",
+            ),
+            (
+                Request {
+                    serial: [0; 20],
+                    ..asked()
+                },
+                "zero",
+            ),
+            (
+                Request {
+                    window: later,
+                    ..asked()
+                },
+                "validity",
+            ),
+            (
+                Request {
+                    issuer: elsewhere,
+                    ..asked()
+                },
+                "byte for byte",
+            ),
+            (
+                Request {
+                    issuer: other_id,
+                    ..asked()
+                },
+                "2.5.29.35 is wrong",
+            ),
+            (
+                Request {
+                    issuer: None,
+                    ..asked()
+                },
+                "byte for byte",
+            ),
+            (
+                Request {
+                    signer: KeyType::P384,
+                    ..asked()
+                },
+                "signature algorithm",
+            ),
+        ];
+        for (drafted, fault) in cases {
+            let found = bench.fault(&drafted, &asked());
+            assert!(found.contains(fault), "{fault}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_should_not_have_been_asked_for_is_caught_too() {
+        let bench = Bench::new("no thing/name");
+        let fault = bench.fault(&bench.request(), &bench.request());
+        assert!(fault.contains("thing name"), "{fault}");
+
+        let bench = Bench::new("sensor-17");
+        let window = Window {
+            not_after: bench.ca.certificate().not_after() + Duration::SECOND,
+            not_before: NOW,
+        };
+        let late = Request {
+            window,
+            ..bench.request()
+        };
+        assert!(bench.fault(&late, &late).contains("outside the CA's life"));
+    }
 }

@@ -3,11 +3,15 @@
 //! Every certificate goes the same way: a draft is built, read back and compared with what was asked ([`LintError`]),
 //! and only then does the CA's key sign it.
 
+mod attribute;
 mod draft;
 mod error;
+mod issued;
 mod key;
+mod key_type;
 mod lint;
 mod profile;
+mod signer;
 mod subject;
 
 use std::fmt;
@@ -15,18 +19,21 @@ use std::fmt;
 use aws_lc_rs::{digest, rand};
 use time::OffsetDateTime;
 
+pub use attribute::{Attribute, SubjectError};
 pub use error::CaError;
-pub use key::{KeyError, KeyType, PrivateKey};
+pub use issued::{IssuedDevice, VerificationCertificate};
+pub use key::{KeyError, PrivateKey};
+pub use key_type::KeyType;
 pub use lint::LintError;
 pub use profile::{Profile, Validity, ValidityError};
-pub use subject::{Attribute, DeviceSubject, Subject, SubjectError};
+pub use subject::{DeviceSubject, Subject};
 
 use draft::{Draft, IssuerName, Purpose, Request, placeholder};
-use key::Signer;
+use signer::Signer;
 
 use crate::{
     certificate::{Certificate, CertificateId, pem},
-    names::{RegistrationCode, ThingName},
+    names::RegistrationCode,
 };
 
 /// A CA certificate with its key: signs devices, intermediates and verification certificates.
@@ -36,25 +43,6 @@ pub struct CertificateAuthority {
     key: PrivateKey,
     signer: Signer,
     key_id: Vec<u8>,
-}
-
-/// A device certificate that was just signed, with its key and the certificate of its CA.
-#[derive(Clone, Debug)]
-pub struct IssuedDevice {
-    thing_name: ThingName,
-    certificate_der: Vec<u8>,
-    certificate_pem: String,
-    ca_certificate_pem: String,
-    private_key: PrivateKey,
-    id: CertificateId,
-    not_after: OffsetDateTime,
-}
-
-/// A certificate whose common name is a registration code: it shows AWS that the CA's key is at hand (AWS IoT developer
-/// guide, "Register a CA certificate in DEFAULT mode"). Its own key is not kept.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct VerificationCertificate {
-    der: Vec<u8>,
 }
 
 impl CertificateAuthority {
@@ -322,56 +310,6 @@ impl fmt::Debug for CertificateAuthority {
             .field("certificate", &self.certificate)
             .field("key", &self.key)
             .finish_non_exhaustive()
-    }
-}
-
-impl IssuedDevice {
-    /// The thing name, which is the common name of the certificate.
-    pub fn thing_name(&self) -> &ThingName {
-        &self.thing_name
-    }
-
-    /// What AWS IoT will call the certificate.
-    pub fn id(&self) -> &CertificateId {
-        &self.id
-    }
-
-    /// The certificate in DER.
-    pub fn certificate_der(&self) -> &[u8] {
-        &self.certificate_der
-    }
-
-    /// The certificate as PEM text, without its CA.
-    pub fn certificate_pem(&self) -> &str {
-        &self.certificate_pem
-    }
-
-    /// What the file `DEVICE.crt` holds: the certificate, then its CA's. AWS needs the CA in the handshake to find the
-    /// account of a certificate it does not know yet (developer guide, "Just-in-time provisioning").
-    pub fn chain_pem(&self) -> String {
-        [self.certificate_pem.as_str(), &self.ca_certificate_pem].concat()
-    }
-
-    /// The device's key. Secret.
-    pub fn private_key(&self) -> &PrivateKey {
-        &self.private_key
-    }
-
-    /// The last second in which the certificate is valid.
-    pub fn not_after(&self) -> OffsetDateTime {
-        self.not_after
-    }
-}
-
-impl VerificationCertificate {
-    /// The certificate in DER.
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// The certificate as PEM text, as RegisterCACertificate takes it.
-    pub fn to_pem(&self) -> String {
-        pem::encode("CERTIFICATE", &self.der)
     }
 }
 

@@ -75,16 +75,21 @@ pub(super) fn loose_mode(path: PathBuf) -> Option<LooseMode> {
 }
 
 /// Writes the contents to a temporary file beside `target` and sees them onto the disk. Dropping it removes it.
+///
+/// Its name is hidden, says whose it was if a crash leaves it behind, and ends like the target's: whatever keeps `*.key`
+/// out of a repository or a backup keeps it out too.
 pub(super) fn stage(
     dir: &Path,
     target: &Path,
     contents: &[u8],
     mode: u32,
 ) -> Result<NamedTempFile, StoreError> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let extension = target.extension().unwrap_or_default().to_string_lossy();
     let write = || {
         let mut file = tempfile::Builder::new()
-            .prefix(".jitp-")
-            .suffix(".tmp")
+            .prefix(&format!(".{name}."))
+            .suffix(&format!(".{extension}"))
             .permissions(Permissions::from_mode(mode))
             .tempfile_in(dir)?;
         file.write_all(contents)?;

@@ -272,3 +272,14 @@ fn two_runs_at_once_leave_one_whole_pair() {
     store.load_device(&thing("a")).unwrap();
     assert_eq!(fs::metadata(dir.path().join("a.key")).unwrap().nlink(), 1);
 }
+
+#[test]
+fn files_that_passed_through_windows_are_read() {
+    let (_dir, store) = folder();
+    let files = store.save_device(&device("a")).unwrap();
+    for path in [&files.key, &files.certificate] {
+        let text = fs::read_to_string(path).unwrap().replace('\n', "\r\n");
+        fs::write(path, text).unwrap();
+    }
+    store.load_device(&thing("a")).unwrap();
+}

@@ -1,0 +1,78 @@
+//! What a CA hands out: device certificates with their keys, and verification certificates.
+
+use time::OffsetDateTime;
+
+use super::PrivateKey;
+use crate::{
+    certificate::{CertificateId, pem},
+    names::ThingName,
+};
+
+/// A device certificate that was just signed, with its key and the certificate of its CA.
+#[derive(Clone, Debug)]
+pub struct IssuedDevice {
+    pub(super) thing_name: ThingName,
+    pub(super) certificate_der: Vec<u8>,
+    pub(super) certificate_pem: String,
+    pub(super) ca_certificate_pem: String,
+    pub(super) private_key: PrivateKey,
+    pub(super) id: CertificateId,
+    pub(super) not_after: OffsetDateTime,
+}
+
+/// A certificate whose common name is a registration code: it shows AWS that the CA's key is at hand (AWS IoT developer
+/// guide, "Register a CA certificate in DEFAULT mode"). Its own key is not kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VerificationCertificate {
+    pub(super) der: Vec<u8>,
+}
+
+impl IssuedDevice {
+    /// The thing name, which is the common name of the certificate.
+    pub fn thing_name(&self) -> &ThingName {
+        &self.thing_name
+    }
+
+    /// What AWS IoT will call the certificate.
+    pub fn id(&self) -> &CertificateId {
+        &self.id
+    }
+
+    /// The certificate in DER.
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate_der
+    }
+
+    /// The certificate as PEM text, without its CA.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// What the file `DEVICE.crt` holds: the certificate, then its CA's. AWS needs the CA in the handshake to find the
+    /// account of a certificate it does not know yet (developer guide, "Just-in-time provisioning").
+    pub fn chain_pem(&self) -> String {
+        [self.certificate_pem.as_str(), &self.ca_certificate_pem].concat()
+    }
+
+    /// The device's key. Secret.
+    pub fn private_key(&self) -> &PrivateKey {
+        &self.private_key
+    }
+
+    /// The last second in which the certificate is valid.
+    pub fn not_after(&self) -> OffsetDateTime {
+        self.not_after
+    }
+}
+
+impl VerificationCertificate {
+    /// The certificate in DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The certificate as PEM text, as RegisterCACertificate takes it.
+    pub fn to_pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.der)
+    }
+}

@@ -1,0 +1,109 @@
+//! Kinds of key, and what each means to aws-lc-rs and to rcgen.
+
+use std::{fmt, str::FromStr};
+
+use aws_lc_rs::{
+    rsa::KeySize,
+    signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaSigningAlgorithm,
+    },
+};
+
+use super::KeyError;
+
+/// The kinds of key the toolkit makes and signs with, all of them on AWS IoT's list (developer guide, "X.509 client
+/// certificates").
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum KeyType {
+    /// EC on NIST P-256, signing with SHA-256. A key takes microseconds to make.
+    #[default]
+    P256,
+    /// EC on NIST P-384, signing with SHA-384.
+    P384,
+    /// RSA with 2048 bits, signing with SHA-256. A key takes about a tenth of a second to make.
+    Rsa2048,
+    /// RSA with 3072 bits, signing with SHA-256.
+    Rsa3072,
+    /// RSA with 4096 bits, signing with SHA-256. A key takes a second or more to make.
+    Rsa4096,
+}
+
+impl KeyType {
+    /// Every type, in the order of the documentation.
+    pub const ALL: [Self; 5] = [
+        Self::P256,
+        Self::P384,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+    ];
+
+    /// The name used in flags and output, for example `p256`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::P256 => "p256",
+            Self::P384 => "p384",
+            Self::Rsa2048 => "rsa2048",
+            Self::Rsa3072 => "rsa3072",
+            Self::Rsa4096 => "rsa4096",
+        }
+    }
+
+    pub(super) fn algorithm(self) -> &'static rcgen::SignatureAlgorithm {
+        match self {
+            Self::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Self::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &rcgen::PKCS_RSA_SHA256,
+        }
+    }
+
+    pub(super) fn shape(self) -> Shape {
+        match self {
+            Self::P256 => Shape::Ec(&ECDSA_P256_SHA256_ASN1_SIGNING),
+            Self::P384 => Shape::Ec(&ECDSA_P384_SHA384_ASN1_SIGNING),
+            Self::Rsa2048 => Shape::Rsa(KeySize::Rsa2048),
+            Self::Rsa3072 => Shape::Rsa(KeySize::Rsa3072),
+            Self::Rsa4096 => Shape::Rsa(KeySize::Rsa4096),
+        }
+    }
+}
+
+/// How aws-lc-rs tells the kinds apart.
+pub(super) enum Shape {
+    Ec(&'static EcdsaSigningAlgorithm),
+    Rsa(KeySize),
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for KeyType {
+    type Err = KeyError;
+
+    fn from_str(name: &str) -> Result<Self, KeyError> {
+        Self::ALL
+            .into_iter()
+            .find(|key_type| key_type.as_str().eq_ignore_ascii_case(name))
+            .ok_or_else(|| KeyError::UnknownType {
+                name: name.to_owned(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_type_is_written_as_it_is_read() {
+        for key_type in KeyType::ALL {
+            assert_eq!(key_type.to_string().parse::<KeyType>().unwrap(), key_type);
+        }
+        assert_eq!("RSA2048".parse::<KeyType>().unwrap(), KeyType::Rsa2048);
+        let refusal = "ed25519".parse::<KeyType>().unwrap_err().to_string();
+        assert!(refusal.contains("p384"), "{refusal}");
+    }
+}
