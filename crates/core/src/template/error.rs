@@ -9,14 +9,15 @@ use super::json::{JsonError, JsonFault};
 #[error("{path}: {problem}")]
 pub struct TemplateError {
     path: String,
-    problem: Problem,
+    // On the heap: a Result that carries the error stays small.
+    problem: Box<Problem>,
 }
 
 impl TemplateError {
     pub(crate) fn new(path: impl Into<String>, problem: Problem) -> Self {
         Self {
             path: path.into(),
-            problem,
+            problem: Box::new(problem),
         }
     }
 

@@ -76,7 +76,7 @@ impl Authorizer {
     pub fn compile(policies: &[NamedPolicy], context: &ConnectionContext) -> Self {
         let scope = &context.partition_region_account;
         let prefixes = ResourceKind::ALL.map(|kind| scope.prefix(kind));
-        let variables = Variables::of(context, policies.iter().flat_map(|policy| names(policy)));
+        let variables = Variables::of(context, policies.iter().flat_map(names));
         let mut rules: Vec<(ResourceKind, Rule)> = Vec::new();
         let mut unmet = Vec::new();
         for (policy_index, policy) in (0..u16::MAX).zip(policies) {

@@ -20,6 +20,8 @@
 mod action;
 mod authorizer;
 mod condition;
+#[cfg(test)]
+mod conformance;
 mod document;
 mod malformed;
 mod matcher;

@@ -283,6 +283,7 @@ fn is_thing_variable(what: &str) -> bool {
 
 fn certificate(context: &ConnectionContext, field: &str) -> Result<Vec<String>, String> {
     let fields = &context.certificate.fields;
+    let (field, part) = split_part(field);
     if is(field, "AvailableKeys") {
         let keys: Vec<String> = fields
             .iter()
@@ -295,7 +296,6 @@ fn certificate(context: &ConnectionContext, field: &str) -> Result<Vec<String>, 
             Ok(keys)
         };
     }
-    let (field, part) = split_part(field);
     if !is_certificate_field(field) {
         let known = certificate_fields();
         let near = did_you_mean(field, known.iter().map(String::as_str));
@@ -398,7 +398,8 @@ pub(crate) fn exists(name: &str) -> bool {
         return is_thing_variable(what);
     }
     if let Some(field) = strip(name, "iot:Certificate.") {
-        return is(field, "AvailableKeys") || is_certificate_field(split_part(field).0);
+        let field = split_part(field).0;
+        return is(field, "AvailableKeys") || is_certificate_field(field);
     }
     [
         "iot:ClientId",

@@ -155,8 +155,7 @@ fn odd_kind(statement: &Statement, pattern: &Pattern) -> Option<String> {
         pattern
             .text
             .replacen(kind.prefix(), lonely.kind().prefix(), 1)
-            .replace('#', "*")
-            .replace('+', "*"),
+            .replace(['#', '+'], "*"),
     ))
 }
 
