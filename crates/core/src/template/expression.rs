@@ -556,17 +556,17 @@ impl Find {
             first: Text::read(first, &element(place, 1), room, scope)?,
             second: Text::read(second, &element(place, 2), room, scope)?,
         };
-        if let Some(name) = find.map.literal() {
-            if !scope.mappings.contains_key(name) {
-                let known = scope.mappings.keys().map(String::as_str);
-                return Err(not_in_map(
-                    &find.map.path,
-                    "the mapping",
-                    name,
-                    "Mappings",
-                    known,
-                ));
-            }
+        if let Some(name) = find.map.literal()
+            && !scope.mappings.contains_key(name)
+        {
+            let known = scope.mappings.keys().map(String::as_str);
+            return Err(not_in_map(
+                &find.map.path,
+                "the mapping",
+                name,
+                "Mappings",
+                known,
+            ));
         }
         Ok(find)
     }

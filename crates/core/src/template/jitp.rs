@@ -96,16 +96,16 @@ pub(crate) fn warnings(template: &Template) -> Vec<TemplateError> {
             format!("DeviceConfiguration {FLEET_ONLY}, and no device would get it"),
         );
     }
-    if let Some(thing) = &template.thing {
-        if let Some(name) = thing.thing_name.constant(&template.mappings) {
-            warn(
-                thing.thing_name.path.clone(),
-                format!(
-                    "every device would become the same thing `{name}`; refer to a parameter that differs, for example \
-                     {{\"Ref\": \"AWS::IoT::Certificate::CommonName\"}}"
-                ),
-            );
-        }
+    if let Some(thing) = &template.thing
+        && let Some(name) = thing.thing_name.constant(&template.mappings)
+    {
+        warn(
+            thing.thing_name.path.clone(),
+            format!(
+                "every device would become the same thing `{name}`; refer to a parameter that differs, for example \
+                 {{\"Ref\": \"AWS::IoT::Certificate::CommonName\"}}"
+            ),
+        );
     }
     if template.certificate.is_some() && template.policies.is_empty() {
         warn(

@@ -27,6 +27,8 @@ mod jitp;
 pub mod json;
 mod parse;
 pub mod suggest;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

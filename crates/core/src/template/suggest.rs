@@ -1,7 +1,7 @@
 //! "Did you mean …?": the nearest of the words that would have been right.
 
 /// The candidate that differs from `word` by the fewest edits, if few enough that a slip of the pen explains them:
-/// letter case aside, at most a third of the word and at most three letters.
+/// letter case aside, at most a third of the word, rounded up, and at most three letters.
 ///
 /// Words over 128 bytes have no neighbour: they are not typing mistakes, and the comparison costs the product of the
 /// two lengths.
@@ -11,7 +11,11 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let lower: Vec<char> = word.to_lowercase().chars().collect();
-    let limit = (lower.len() / 3).clamp(1, 3);
+    let limit = lower
+        .len()
+        .div_ceil(3)
+        .min(3)
+        .min(lower.len().saturating_sub(1));
     candidates
         .into_iter()
         .map(|candidate| {
