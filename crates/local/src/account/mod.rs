@@ -3,12 +3,24 @@
 //! Readers take a [`State`] without a lock. Writers run one after another on a copy; what changed is
 //! durable before the copy becomes the present state, so a failed write leaves no trace.
 
+pub mod billing_groups;
+pub mod ca;
+pub mod certificates;
 mod clock;
 mod error;
+pub mod groups;
+pub mod issuing;
 mod open;
+pub mod policies;
+pub mod principals;
 mod records;
 mod state;
+pub mod tags;
+pub mod templates;
+pub mod things;
 mod transaction;
+pub mod transfers;
+pub mod types;
 
 use std::sync::Arc;
 
@@ -127,6 +139,7 @@ struct Inner {
     state: ArcSwap<State>,
     writing: Mutex<()>,
     changes: broadcast::Sender<Change>,
+    issuing_ca: Mutex<Option<Arc<issuing::IssuingCa>>>,
 }
 
 impl std::fmt::Debug for Account {
