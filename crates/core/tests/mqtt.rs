@@ -743,6 +743,99 @@ async fn a_connection_that_never_lasts_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_server_gone_silent_is_noticed_by_keep_alive() {
+    for version in [Version::V311, Version::V5] {
+        let mute = Act::Serve(Manners {
+            mute: true,
+            ..Manners::default()
+        });
+        let (pki, server) = server(vec![mute, serve()]).await;
+        let mut options = options(&pki, &server);
+        options.version = version;
+        options.keep_alive = Duration::from_secs(1);
+        let (events, sink) = listener();
+        let mut session = Session::connect(options, sink).await.unwrap();
+        let deadline = Instant::now() + Duration::from_millis(3_500);
+        assert_eq!(session.next_message(Some(deadline)).await.unwrap(), None);
+        let lost =
+            |event: &Event| event.to_string() == "connection lost: the server stopped answering";
+        let events = events.lock().unwrap();
+        assert_eq!(events.iter().filter(|e| lost(e)).count(), 1, "{events:?}");
+        assert_eq!(server.attempts(), 2);
+    }
+}
+
+#[tokio::test]
+async fn qos_0_lost_with_its_connection_is_said_and_never_sent_twice() {
+    let resets = Act::Serve(Manners {
+        reset_on_unsubscribe: true,
+        ..Manners::default()
+    });
+    let (pki, server) = server(vec![resets, serve()]).await;
+    let mut session = Session::connect(options(&pki, &server), |_| {})
+        .await
+        .unwrap();
+    let error = session
+        .publish(message("t", "x", Qos::AtMostOnce))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, MqttError::Unconfirmed { messages: 1, .. }),
+        "{error:?}"
+    );
+    session.disconnect().await.unwrap();
+    assert_eq!(server.payloads(), ["x"]);
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_with_bursts() {
+    let (pki, server) = server(vec![serve()]).await;
+    let mut options = options(&pki, &server);
+    assert_eq!(options.rate, None);
+    options.rate = Some(100);
+    let mut session = Session::connect(options, |_| {}).await.unwrap();
+    let started = Instant::now();
+    for _ in 0..40 {
+        session
+            .queue(message("t", "x", Qos::AtLeastOnce))
+            .await
+            .unwrap();
+    }
+    session.flush().await.unwrap();
+    let took = started.elapsed();
+    // Ten at once, thirty at 10 ms each.
+    assert!(took >= Duration::from_millis(300), "{took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_call_given_up_half_way_loses_nothing() {
+    let dies = Act::Serve(Manners {
+        die_after: Some(2),
+        ..Manners::default()
+    });
+    let (pki, server) = server(vec![dies.clone(), Act::CloseBeforeConnack, dies, serve()]).await;
+    let mut session = Session::connect(options(&pki, &server), |_| {})
+        .await
+        .unwrap();
+    for number in 0..20 {
+        session
+            .queue(message("t", &number.to_string(), Qos::AtLeastOnce))
+            .await
+            .unwrap();
+    }
+    // Cancelled over and over, at every point there is.
+    while tokio::time::timeout(Duration::from_millis(7), session.flush())
+        .await
+        .is_err()
+    {}
+    assert!(session.unacknowledged().is_empty());
+    for number in 0..20 {
+        assert!(server.payloads().contains(&number.to_string()), "{number}");
+    }
+}
+
+#[tokio::test]
 async fn waiting_for_a_message_ends_at_its_deadline_also_without_a_connection() {
     let (pki, server) = server(vec![serve(), Act::StallInTls]).await;
     let mut session = Session::connect(options(&pki, &server), |_| {})

@@ -95,6 +95,13 @@ impl Endpoint {
         self.port
     }
 
+    /// Whether this is an endpoint of AWS itself, by its name.
+    pub fn is_aws(&self) -> bool {
+        [".amazonaws.com", ".amazonaws.com.cn"]
+            .iter()
+            .any(|suffix| self.host.ends_with(suffix))
+    }
+
     /// The host as an address, when it is one. TLS sends no SNI for an address (RFC 6066, section 3).
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()

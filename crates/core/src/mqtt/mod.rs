@@ -30,7 +30,7 @@ pub use message::{
     MAX_TOPIC_BYTES, MAX_TOPIC_SLASHES, Message, Publish, Qos, Version, check_client_id,
     check_filter, check_topic,
 };
-pub use options::{Alpn, Clock, Options};
+pub use options::{Alpn, BURST, Clock, Options};
 pub use reason::{Closed, Event, Reason, Stage};
 pub use retry::Retry;
 pub use session::{Probed, Session, probe};

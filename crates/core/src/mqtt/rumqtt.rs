@@ -98,7 +98,7 @@ pub(crate) fn start(setup: &Setup, stream: Observed) -> Result<(Client, EventLoo
             // Also rumqttc's limit for a flush; our own deadlines are shorter or the same.
             network.set_connection_timeout(setup.connack_timeout.as_secs().max(1) + 30);
             options
-                .set_keep_alive(keep_alive.max(5))
+                .set_keep_alive(keep_alive.max(1))
                 .set_clean_session(true)
                 .set_max_packet_size(MAX_PACKET as usize, MAX_PACKET as usize)
                 .set_inflight(MAX_IN_FLIGHT as u16)
@@ -114,7 +114,7 @@ pub(crate) fn start(setup: &Setup, stream: Observed) -> Result<(Client, EventLoo
         Version::V5 => {
             let mut options = rumqttc::MqttOptions::new(&setup.client_id, broker);
             options
-                .set_keep_alive(keep_alive.max(5))
+                .set_keep_alive(keep_alive.max(1))
                 .set_clean_start(true)
                 .set_incoming_packet_size_limit(rumqttc::IncomingPacketSizeLimit::Bytes(MAX_PACKET))
                 .set_max_request_batch(MAX_IN_FLIGHT)

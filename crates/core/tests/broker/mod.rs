@@ -28,7 +28,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// What the server does with one connection.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     /// Holds the socket and says nothing, not even TLS.
     StallInTls,
     /// Resets the socket at once.
@@ -51,57 +51,61 @@ pub enum Act {
 
 /// How an accepted connection is served.
 #[derive(Clone, Debug, Default)]
-pub struct Manners {
+pub(crate) struct Manners {
     /// Hang up after this many PUBLISH packets, without acknowledging the last.
-    pub die_after: Option<usize>,
+    pub(crate) die_after: Option<usize>,
     /// …with a reset instead of in good order.
-    pub die_by_reset: bool,
+    pub(crate) die_by_reset: bool,
     /// Publishing on this topic closes the connection (MQTT 3.1.1).
-    pub hang_up_on: Option<&'static str>,
+    pub(crate) hang_up_on: Option<&'static str>,
     /// PUBACK with this reason code (MQTT 5).
-    pub puback: u8,
+    pub(crate) puback: u8,
     /// SUBACK with this code instead of the QoS asked for.
-    pub suback: Option<u8>,
+    pub(crate) suback: Option<u8>,
     /// SUBSCRIBE closes the connection (MQTT 3.1.1).
-    pub hang_up_on_subscribe: bool,
+    pub(crate) hang_up_on_subscribe: bool,
     /// Never acknowledges a PUBLISH.
-    pub no_puback: bool,
+    pub(crate) no_puback: bool,
     /// DISCONNECT with this reason code after the first PUBLISH (MQTT 5).
-    pub disconnect: Option<u8>,
+    pub(crate) disconnect: Option<u8>,
     /// Sends these after SUBACK: topic and payload, at QoS 1; then hangs up if the flag says so.
-    pub deliver: Vec<(&'static str, &'static str)>,
+    pub(crate) deliver: Vec<(&'static str, &'static str)>,
     /// Closes in good order once everything of `deliver` is acknowledged.
-    pub hang_up_when_delivered: bool,
+    pub(crate) hang_up_when_delivered: bool,
+    /// Resets the connection instead of answering UNSUBSCRIBE.
+    pub(crate) reset_on_unsubscribe: bool,
+    /// Reads and answers nothing.
+    pub(crate) mute: bool,
     /// Closes this long after CONNACK.
-    pub hang_up_after: Option<Duration>,
+    pub(crate) hang_up_after: Option<Duration>,
 }
 
 /// What the server saw.
 #[derive(Debug, Default)]
-pub struct Seen {
-    pub accepted: Vec<Instant>,
-    pub connects: Vec<(u8, String)>,
-    pub sni: Vec<Option<String>>,
-    pub alpn: Vec<Option<Vec<u8>>>,
-    pub certificates: Vec<Vec<CertificateDer<'static>>>,
-    pub published: Vec<(String, Vec<u8>)>,
-    pub subscribed: Vec<String>,
-    pub most_in_flight: usize,
-    pub disconnects: usize,
-    pub close_notifies: usize,
+pub(crate) struct Seen {
+    pub(crate) accepted: Vec<Instant>,
+    pub(crate) connects: Vec<(u8, String)>,
+    pub(crate) sni: Vec<Option<String>>,
+    pub(crate) alpn: Vec<Option<Vec<u8>>>,
+    pub(crate) certificates: Vec<Vec<CertificateDer<'static>>>,
+    pub(crate) published: Vec<(String, Vec<u8>)>,
+    pub(crate) subscribed: Vec<String>,
+    pub(crate) most_in_flight: usize,
+    pub(crate) disconnects: usize,
+    pub(crate) close_notifies: usize,
 }
 
 /// Which TLS the server speaks, and to whom.
 #[derive(Clone, Debug, Default)]
-pub struct Tls {
-    pub tls12_only: bool,
-    pub refuse_clients: bool,
-    pub alpn: Vec<&'static str>,
+pub(crate) struct Tls {
+    pub(crate) tls12_only: bool,
+    pub(crate) refuse_clients: bool,
+    pub(crate) alpn: Vec<&'static str>,
 }
 
-pub struct Server {
-    pub address: SocketAddr,
-    pub seen: Arc<Mutex<Seen>>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
@@ -113,7 +117,7 @@ impl Drop for Server {
 
 impl Server {
     /// Serves connection *n* by `acts[n]`, and every one after the last like the last.
-    pub async fn start(pki: &Pki, tls: Tls, acts: Vec<Act>) -> Self {
+    pub(crate) async fn start(pki: &Pki, tls: Tls, acts: Vec<Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -137,11 +141,11 @@ impl Server {
         }
     }
 
-    pub fn attempts(&self) -> usize {
+    pub(crate) fn attempts(&self) -> usize {
         self.seen.lock().unwrap().accepted.len()
     }
 
-    pub fn payloads(&self) -> Vec<String> {
+    pub(crate) fn payloads(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let text = |(_, payload): &(String, Vec<u8>)| String::from_utf8(payload.clone()).unwrap();
         seen.published.iter().map(text).collect()
@@ -233,6 +237,9 @@ async fn serve(
             let _ = stream.shutdown().await;
             return;
         };
+        if manners.mute {
+            continue;
+        }
         let mut reply = Vec::new();
         match first & 0xF0 {
             0x30 => {
@@ -316,6 +323,10 @@ async fn serve(
                     reply.extend(publish);
                 }
             }
+            0xA0 if manners.reset_on_unsubscribe => {
+                reset(stream.get_ref().0);
+                return;
+            }
             0xA0 => {
                 reply.extend([0xB0, if v5 { 4 } else { 2 }]);
                 reply.extend(&body[..2]);
@@ -378,19 +389,19 @@ fn reset(socket: &TcpStream) {
 }
 
 /// A server root, a server certificate, and a device certificate with its CA.
-pub struct Pki {
-    pub root_pem: String,
+pub(crate) struct Pki {
+    pub(crate) root_pem: String,
     server_chain: Vec<CertificateDer<'static>>,
     server_key: PrivateKeyDer<'static>,
-    pub device_pem: String,
-    pub device_key: String,
+    pub(crate) device_pem: String,
+    pub(crate) device_key: String,
 }
 
 /// Dates and names to deviate from.
-pub struct Shape {
-    pub root: (OffsetDateTime, OffsetDateTime),
-    pub server: (OffsetDateTime, OffsetDateTime),
-    pub names: Vec<String>,
+pub(crate) struct Shape {
+    pub(crate) root: (OffsetDateTime, OffsetDateTime),
+    pub(crate) server: (OffsetDateTime, OffsetDateTime),
+    pub(crate) names: Vec<String>,
 }
 
 impl Default for Shape {
@@ -406,7 +417,7 @@ impl Default for Shape {
 }
 
 impl Pki {
-    pub fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: Shape) -> Self {
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         root.distinguished_name

@@ -1,49 +1,122 @@
 //! Getting a connection, with retries, and judging why one could not be had.
 
-use std::time::Duration;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     super::{
+        dial::Dialer,
         error::{MqttError, Tries},
         link::Link,
         message::{MAX_FILTERS_PER_SUBSCRIBE, Qos},
+        options::Options,
         reason::{Closed, Event, Stage},
+        retry::Retry,
         rumqtt::Setup,
     },
     Session,
 };
 
+/// The making of one connection. It is kept in the session, so that a caller who waits in small portions, giving
+/// up and asking again, neither starts it anew nor breaks an attempt off.
+pub(super) struct Campaign {
+    started: Instant,
+    /// Attempts started.
+    number: u32,
+    /// Failures below MQTT, and TLS alerts about our certificate.
+    below: u32,
+    alerts: u32,
+    wait: Duration,
+    next: Instant,
+    running: Option<JoinHandle<Result<Link, Closed>>>,
+}
+
+impl Campaign {
+    fn after(wait: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            started: now,
+            number: 0,
+            below: 0,
+            alerts: 0,
+            wait,
+            next: now + wait,
+            running: None,
+        }
+    }
+
+    /// Counts a failure; whether its kind may be tried again.
+    fn failed(&mut self, closed: &Closed, first: bool, retry: &Retry) -> bool {
+        let more = self.number < retry.attempts;
+        match closed {
+            Closed::Server(_) | Closed::Tls { .. } | Closed::Protocol { .. } | Closed::ByUs => {
+                false
+            }
+            Closed::Refused(reason) => reason.is_temporary() && more,
+            Closed::CertificateRefused { .. } => {
+                self.alerts += 1;
+                self.alerts < retry.alert_attempts && more
+            }
+            Closed::Ended {
+                stage: Stage::Connack,
+            }
+            | Closed::Reset {
+                stage: Stage::Connack,
+            }
+            | Closed::Disconnected(_) => more,
+            _ => {
+                self.below += 1;
+                more && (!first || self.below < retry.unreachable_attempts)
+            }
+        }
+    }
+}
+
 impl Session {
     /// Makes a connection, with retries, and asks for the subscriptions again.
     pub(super) async fn establish(&mut self, first: bool) -> Result<(), MqttError> {
         let retry = self.options.retry.clone();
-        let started = Instant::now();
-        let limit = started + retry.total_timeout;
-        // After a loss too, however long ago the last CONNECT was: whoever was dropped together must not come
-        // back together.
-        let mut wait = match self.connected_at {
-            None => Duration::ZERO,
-            Some(_) => retry.delay(self.fruitless.max(1), dice()),
-        };
-        let mut number = 0;
-        let (mut below, mut alerts) = (0, 0);
         loop {
-            sleep(wait).await;
-            number += 1;
-            (self.events)(&Event::Attempt {
-                number,
-                after: wait,
-            });
-            let deadline = (Instant::now() + retry.attempt_timeout).min(limit);
-            let closed = match self.attempt(deadline).await {
+            // After a loss the first attempt waits too, however long ago the last CONNECT was: whoever was
+            // dropped together must not come back together.
+            let wait = match self.connected_at {
+                None => Duration::ZERO,
+                Some(_) => retry.delay(self.fruitless.max(1), dice()),
+            };
+            let campaign = self.campaign.get_or_insert_with(|| Campaign::after(wait));
+            let limit = campaign.started + retry.total_timeout;
+            let running = match &mut campaign.running {
+                Some(running) => running,
+                None => {
+                    sleep_until(campaign.next).await;
+                    campaign.number += 1;
+                    (self.events)(&Event::Attempt {
+                        number: campaign.number,
+                        after: campaign.wait,
+                    });
+                    let now = Instant::now();
+                    self.connected_at = Some(now);
+                    let deadline = (now + retry.attempt_timeout).min(limit);
+                    let attempt = attempt(Arc::clone(&self.dialer), &self.options, deadline);
+                    campaign.running.insert(tokio::spawn(attempt))
+                }
+            };
+            let outcome = running.await.unwrap_or(Err(Closed::ByUs));
+            campaign.running = None;
+            let elapsed = campaign.started.elapsed();
+            let number = campaign.number;
+            let closed = match outcome {
                 Ok(link) => {
+                    self.campaign = None;
                     self.attempts = number;
                     (self.events)(&Event::Connected {
                         attempts: number,
-                        elapsed: started.elapsed(),
+                        elapsed,
                         session_present: link.session_present(),
                     });
                     self.link = Some(link);
@@ -53,60 +126,23 @@ impl Session {
                 }
                 Err(closed) => closed,
             };
-            let allowed = match &closed {
-                Closed::Server(_) | Closed::Tls { .. } => false,
-                Closed::Refused(reason) => reason.is_temporary() && number < retry.attempts,
-                Closed::CertificateRefused { .. } => {
-                    alerts += 1;
-                    alerts < retry.alert_attempts
-                }
-                Closed::Ended {
-                    stage: Stage::Connack,
-                }
-                | Closed::Reset {
-                    stage: Stage::Connack,
-                }
-                | Closed::Disconnected(_) => number < retry.attempts,
-                Closed::Protocol { .. } | Closed::ByUs => false,
-                _ => {
-                    below += 1;
-                    let most = if first {
-                        retry.unreachable_attempts
-                    } else {
-                        retry.attempts
-                    };
-                    below < most && number < retry.attempts
-                }
-            };
-            wait = retry.delay(number, dice());
-            let again = allowed && Instant::now() + wait < limit;
+            campaign.wait = retry.delay(number, dice());
+            campaign.next = Instant::now() + campaign.wait;
+            let again = campaign.failed(&closed, first, &retry) && campaign.next < limit;
             (self.events)(&Event::Failed {
                 number,
                 reason: closed.clone(),
-                retry_in: again.then_some(wait),
+                retry_in: again.then_some(campaign.wait),
             });
             if !again {
+                self.campaign = None;
                 let tries = Tries {
                     attempts: number,
-                    elapsed: started.elapsed(),
+                    elapsed,
                 };
                 return Err(self.given_up(closed, tries));
             }
         }
-    }
-
-    async fn attempt(&mut self, deadline: Instant) -> Result<Link, Closed> {
-        // Counted even if it never gets as far as CONNECT: waiting too long harms nobody.
-        self.connected_at = Some(Instant::now());
-        let stream = self.dialer.dial(deadline).await?;
-        self.connected_at = Some(Instant::now());
-        let setup = Setup {
-            version: self.options.version,
-            client_id: self.options.client_id.clone(),
-            keep_alive: self.options.keep_alive,
-            connack_timeout: deadline.saturating_duration_since(Instant::now()),
-        };
-        Link::open(setup, stream, deadline).await
     }
 
     fn resubscribe(&mut self) {
@@ -184,6 +220,29 @@ impl Session {
                 detail: "disconnected while connecting".to_owned(),
             },
         }
+    }
+}
+
+/// Address, TCP, TLS, CONNECT, CONNACK.
+fn attempt(
+    dialer: Arc<Dialer>,
+    options: &Options,
+    deadline: Instant,
+) -> impl Future<Output = Result<Link, Closed>> + Send + use<> {
+    let (version, client_id, keep_alive) = (
+        options.version,
+        options.client_id.clone(),
+        options.keep_alive,
+    );
+    async move {
+        let stream = dialer.dial(deadline).await?;
+        let setup = Setup {
+            version,
+            client_id,
+            keep_alive,
+            connack_timeout: deadline.saturating_duration_since(Instant::now()),
+        };
+        Link::open(setup, stream, deadline).await
     }
 }
 

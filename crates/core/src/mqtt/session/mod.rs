@@ -4,6 +4,7 @@ mod connect;
 
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
+use connect::Campaign;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     message::{
         MAX_FILTERS_PER_SUBSCRIBE, MAX_IN_FLIGHT, Message, Publish, Qos, Version, check_filter,
     },
-    options::Options,
+    options::{BURST, Options},
     reason::{Closed, Event, Reason, count},
 };
 
@@ -30,9 +31,11 @@ const TAKEN_OVER: u8 = 0x8E;
 /// effect. Dropped without [`Session::disconnect`], the connection breaks, and QoS 0 messages may be lost with it.
 pub struct Session {
     options: Options,
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     events: Arc<dyn Fn(&Event) + Send + Sync>,
     link: Option<Link>,
+    /// The connection being made, if there is none.
+    campaign: Option<Campaign>,
     /// When the last CONNECT was sent.
     connected_at: Option<Instant>,
     attempts: u32,
@@ -52,6 +55,8 @@ pub struct Session {
     /// Since when nothing under way was answered, on this connection and over all.
     quiet_since: Instant,
     stuck_since: Instant,
+    /// The next free slot under [`Options::rate`].
+    slot: Instant,
 }
 
 struct Outgoing {
@@ -114,7 +119,7 @@ impl Session {
         events: impl Fn(&Event) + Send + Sync + 'static,
     ) -> Result<Self, MqttError> {
         options.check()?;
-        let dialer = Dialer::new(&options)?;
+        let dialer = Arc::new(Dialer::new(&options)?);
         let window = options.in_flight.clamp(1, MAX_IN_FLIGHT);
         let now = Instant::now();
         let mut session = Self {
@@ -122,6 +127,7 @@ impl Session {
             dialer,
             events: Arc::new(events),
             link: None,
+            campaign: None,
             connected_at: None,
             attempts: 0,
             subscriptions: Vec::new(),
@@ -135,6 +141,7 @@ impl Session {
             hang_ups: 0,
             quiet_since: now,
             stuck_since: now,
+            slot: now,
         };
         session.establish(true).await?;
         Ok(session)
@@ -165,6 +172,7 @@ impl Session {
         while self.outbox.len() >= self.capacity() {
             self.deliver().await?;
         }
+        self.pace().await?;
         if self.outbox.is_empty() {
             self.moved();
         }
@@ -272,6 +280,22 @@ impl Session {
         Ok(())
     }
 
+    /// Waits for its turn under [`Options::rate`], with an eye on the connection.
+    async fn pace(&mut self) -> Result<(), MqttError> {
+        let Some(rate) = self.options.rate.filter(|rate| *rate > 0) else {
+            return Ok(());
+        };
+        let gap = Duration::from_secs(1) / rate;
+        let slot = self.slot.max(Instant::now());
+        if let Some(turn) = slot.checked_sub(gap * (BURST - 1)) {
+            while Instant::now() < turn {
+                self.step(Some(turn)).await?;
+            }
+        }
+        self.slot = slot + gap;
+        Ok(())
+    }
+
     /// One step towards an empty outbox.
     async fn deliver(&mut self) -> Result<(), MqttError> {
         let stuck = self.stuck_since.elapsed();
@@ -323,7 +347,9 @@ impl Session {
                         });
                     }
                     Step::Lost(closed) => {
-                        hang_ups += 1;
+                        if matches!(closed, Closed::Ended { .. }) {
+                            hang_ups += 1;
+                        }
                         let says_so = matches!(&closed, Closed::Disconnected(reason)
                             if reason.code == 0x8F || ABOUT_OUR_MESSAGES.contains(&reason.code));
                         if says_so || hang_ups >= retry.refusals {
