@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::{Class, Classified};
+
 /// A name AWS IoT accepts for a thing, and safe as a common name, client id and file stem.
 ///
 /// 1 to 128 bytes of `a-z A-Z 0-9 : _ -` (AWS IoT API reference, "CreateThing", thingName). It does not start with `-`:
@@ -92,6 +94,12 @@ pub enum NameError {
         /// Its length in characters.
         length: usize,
     },
+}
+
+impl Classified for NameError {
+    fn class(&self) -> Class {
+        Class::Configuration
+    }
 }
 
 impl ThingName {

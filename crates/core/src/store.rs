@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod staged;
 
 use std::{
     fmt, fs,
@@ -14,6 +15,7 @@ use std::{
 use rustls_pki_types::CertificateDer;
 
 pub use error::StoreError;
+use staged::{Published, Staged, sync_directory};
 
 use crate::{
     ca::{CaError, CertificateAuthority, IssuedDevice, PrivateKey},
@@ -269,19 +271,24 @@ impl Store {
         certificate: &str,
     ) -> Result<(), StoreError> {
         check_free(files)?;
-        // Both are on the disk under temporary names before the first gets its own: what can fail (no space, no right to
-        // write) fails here, where dropping them tidies up.
-        let staged_key = file::stage(&self.dir, &files.key, key.to_pem().as_bytes(), file::SECRET)?;
-        let staged_certificate = file::stage(
+        // Both are on the disk before the first has its name: what can fail (no space, no right to write) fails here,
+        // and leaves nothing.
+        let key = Staged::write(
+            &self.dir,
+            &files.key,
+            key.to_pem().as_bytes(),
+            staged::SECRET,
+        )?;
+        let certificate = Staged::write(
             &self.dir,
             &files.certificate,
             certificate.as_bytes(),
-            file::PUBLIC,
+            staged::PUBLIC,
         )?;
-        let mut published = file::Published::default();
-        published.add(staged_key, &files.key)?;
-        published.add(staged_certificate, &files.certificate)?;
-        file::sync_directory(&self.dir)?;
+        let mut published = Published::default();
+        published.add(key, &files.key)?;
+        published.add(certificate, &files.certificate)?;
+        sync_directory(&self.dir)?;
         published.keep();
         Ok(())
     }

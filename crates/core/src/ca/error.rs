@@ -100,8 +100,8 @@ pub enum CaError {
         /// The path length constraint asked for.
         asked: u8,
     },
-    /// An intermediate with the subject of its issuer, which readers of chains take for a root.
-    #[error("an intermediate cannot have the same subject as its CA ({subject})")]
+    /// A certificate with the subject of its issuer, which readers of chains take for a root.
+    #[error("the certificate would have the same subject as its CA ({subject}), like a root")]
     SameSubject {
         /// The subject of both.
         subject: String,
@@ -159,6 +159,7 @@ impl Classified for CaError {
                      for longer ones make and register a new CA"
                 ));
             }
+            Self::SameSubject { .. } => "choose another name",
             Self::PathLength { allowed: 0, .. } => "it may only sign devices",
             Self::PathLength { allowed, .. } => {
                 return Some(format!("ask for a path length below {allowed}"));

@@ -136,8 +136,11 @@ impl PrivateKey {
         }
         // What aws-lc-rs does not take as it is (explicit parameters, a missing public half, another curve), OpenSSL may
         // read, and says what it is.
-        let key = PKey::private_key_from_pem(pem).map_err(|_| KeyError::Unreadable {
-            detail: "the block holds no private key".to_owned(),
+        // Without a passphrase to offer it would ask the terminal for one.
+        let key = PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map_err(|_| {
+            KeyError::Unreadable {
+                detail: "the block holds no private key".to_owned(),
+            }
         })?;
         Self::from_openssl(&key)
     }

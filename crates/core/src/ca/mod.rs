@@ -107,13 +107,7 @@ impl CertificateAuthority {
             path_length: Some(path_length),
         };
         let (der, _) = self.certify(purpose, subject, &key, validity, now)?;
-        let intermediate = Self::new(&der, key, signer)?;
-        if intermediate.certificate.subject_der() == self.certificate.subject_der() {
-            return Err(CaError::SameSubject {
-                subject: self.certificate.subject_line(),
-            });
-        }
-        Ok(intermediate)
+        Self::new(&der, key, signer)
     }
 
     /// Loads a CA from PEM texts; `passphrase` opens an encrypted key.
@@ -285,6 +279,11 @@ impl CertificateAuthority {
         now: OffsetDateTime,
     ) -> Result<(Vec<u8>, OffsetDateTime), CaError> {
         self.check_valid_at(now)?;
+        if subject.is_that_of(&self.certificate) {
+            return Err(CaError::SameSubject {
+                subject: self.certificate.subject_line(),
+            });
+        }
         let window = validity.window(now, Some(&self.certificate))?;
         let request = Request {
             purpose,

@@ -3,7 +3,10 @@
 use rcgen::{DistinguishedName, DnValue, string::PrintableString};
 
 use super::{Attribute, SubjectError};
-use crate::names::{CaName, RegistrationCode, ThingName};
+use crate::{
+    certificate::Certificate,
+    names::{CaName, RegistrationCode, ThingName},
+};
 
 /// The subject of a CA certificate; every attribute at most once.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,6 +91,14 @@ impl Subject {
     /// The common name; every subject has one.
     pub fn common_name(&self) -> &str {
         self.value(Attribute::CommonName).unwrap_or_default()
+    }
+
+    /// Whether `certificate` has this very subject.
+    pub(super) fn is_that_of(&self, certificate: &Certificate) -> bool {
+        let found = certificate.subject().iter();
+        found
+            .map(|attribute| (attribute.oid.as_str(), attribute.value.as_str()))
+            .eq(self.attributes().map(|(a, value)| (a.oid(), value)))
     }
 
     /// As rcgen takes it. Safe although rcgen drops repeated attributes: a subject has none.

@@ -172,6 +172,14 @@ impl Classified for StoreError {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "free some space and run again; nothing was left behind".to_owned()
             }
+            Self::Write { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                "pass --dir with a folder that you may write to".to_owned()
+            }
             Self::KeyMismatch { .. } => {
                 "both files must come from the same run; in a device's .crt its own certificate comes first".to_owned()
             }

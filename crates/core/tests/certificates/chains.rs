@@ -58,7 +58,7 @@ fn a_path_length_leaves_room_only_for_shorter_ones() {
 }
 
 #[test]
-fn an_intermediate_has_a_name_of_its_own_and_does_not_outlive_its_ca() {
+fn what_a_ca_signs_has_a_name_of_its_own_and_does_not_outlive_it() {
     let root = root(KeyType::P256);
     let twin = root.create_intermediate(
         &Subject::default(),
@@ -68,6 +68,16 @@ fn an_intermediate_has_a_name_of_its_own_and_does_not_outlive_its_ca() {
         NOW,
     );
     assert!(matches!(twin, Err(CaError::SameSubject { .. })));
+    let ca = CertificateAuthority::create_root(
+        &Subject::new("alone").unwrap(),
+        KeyType::P256,
+        Validity::ROOT,
+        NOW,
+    )
+    .unwrap();
+    let twin = ca.issue(&thing("alone"), &Profile::device(), NOW);
+    assert!(matches!(twin, Err(CaError::SameSubject { .. })));
+
     let subject = Subject::new("long").unwrap();
     let long = root.create_intermediate(&subject, KeyType::P256, Validity::Days(3651), 0, NOW);
     assert!(matches!(long, Err(CaError::OutlivesCa { .. })));

@@ -23,7 +23,7 @@ use crate::{NOW, judges, root, thing};
 
 /// What a certificate made by OpenSSL carries.
 #[derive(Clone, Copy, PartialEq)]
-enum Extensions {
+pub(crate) enum Extensions {
     /// `openssl x509 -req` without any: version 1.
     None,
     /// AWS's walk-throughs: basicConstraints alone.
@@ -41,7 +41,11 @@ fn p256() -> PKey<Private> {
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
 }
 
-fn self_signed(key: &PKey<Private>, name: &[(Nid, &str)], extensions: Extensions) -> X509 {
+pub(crate) fn self_signed(
+    key: &PKey<Private>,
+    name: &[(Nid, &str)],
+    extensions: Extensions,
+) -> X509 {
     let mut subject = X509NameBuilder::new().unwrap();
     for (kind, value) in name {
         subject.append_entry_by_nid(*kind, value).unwrap();

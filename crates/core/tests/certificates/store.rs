@@ -12,10 +12,10 @@ use jitp_core::{
     names::CaName,
     store::{Store, StoreError},
 };
-use openssl::{pkey::PKey, rsa::Rsa, symm::Cipher};
+use openssl::{nid::Nid, pkey::PKey, rsa::Rsa, symm::Cipher};
 use tempfile::TempDir;
 
-use crate::{NOW, root, thing};
+use crate::{NOW, foreign, root, thing};
 
 fn folder() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -282,4 +282,19 @@ fn files_that_passed_through_windows_are_read() {
         fs::write(path, text).unwrap();
     }
     store.load_device(&thing("a")).unwrap();
+}
+
+#[test]
+fn a_device_of_the_old_scripts_is_loaded() {
+    let (_dir, store) = folder();
+    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    let name = [(Nid::COMMONNAME, "old")];
+    let certificate = foreign::self_signed(&key, &name, foreign::Extensions::None);
+    let files = store.device_files(&thing("old"));
+    fs::write(&files.certificate, certificate.to_pem().unwrap()).unwrap();
+    let pkcs1 = key.rsa().unwrap().private_key_to_pem().unwrap();
+    fs::write(&files.key, pkcs1).unwrap();
+    let device = store.load_device(&thing("old")).unwrap();
+    assert_eq!(device.certificate().version(), 1);
+    assert_eq!(device.private_key().key_type(), KeyType::Rsa2048);
 }
