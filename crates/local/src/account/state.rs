@@ -261,6 +261,16 @@ impl State {
         found
     }
 
+    /// Device certificates, oldest first.
+    pub fn certificates_by_age(&self) -> &OrdSet<(Timestamp, String)> {
+        &self.certificates_by_age
+    }
+
+    /// Device certificates registered under a CA, oldest first; `None` when there are none.
+    pub fn certificates_of_ca(&self, ca: &str) -> Option<&OrdSet<(Timestamp, String)>> {
+        self.certificates_by_ca.get(ca)
+    }
+
     /// CA certificates with exactly this subject, whatever their status.
     pub fn cas_by_subject(&self, subject_der: &[u8]) -> Vec<Arc<CaCertificate>> {
         let Some(ids) = self.cas_by_subject.get(subject_der) else {

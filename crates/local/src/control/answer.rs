@@ -1,0 +1,88 @@
+//! Answers in the form AWS's clients parse: status, request id, error type and JSON.
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::account::ApiError;
+use crate::model::{self, Operation, Service};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// What an operation answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The members of the body; `Value::Null` for none.
+    Json(Value),
+    /// A body that is one member, such as a shadow document.
+    Raw(Bytes),
+}
+
+pub(super) fn success(operation: &Operation, answer: Answer, request_id: &str) -> Response {
+    match answer {
+        Answer::Raw(body) => build(operation.status, "application/json", request_id, body),
+        // Operations without output shape answer nothing at all; AWS's own choice is not documented.
+        Answer::Json(_) if !operation.has_output => {
+            build(operation.status, "application/json", request_id, Bytes::new())
+        }
+        Answer::Json(Value::Null) => json(operation.status, &Value::Object(Map::new()), request_id),
+        Answer::Json(value) => json(operation.status, &value, request_id),
+    }
+}
+
+pub(super) fn failure(service: Option<Service>, error: &ApiError, request_id: &str) -> Response {
+    let mut body = Map::from_iter([("message".to_owned(), Value::from(error.message.as_str()))]);
+    for (name, value) in &error.members {
+        body.insert((*name).to_owned(), Value::from(value.as_str()));
+    }
+    let mut response = json(status(service, error.code), &Value::Object(body), request_id);
+    let headers = response.headers_mut();
+    headers.insert(ERROR_TYPE, HeaderValue::from_static(error.code));
+    response
+}
+
+/// The exception for an input the table refuses: the operation's own one for client errors.
+pub(super) fn validation_code(operation: &Operation) -> &'static str {
+    if !operation.declares("InvalidRequestException") && operation.declares("ValidationException") {
+        return "ValidationException";
+    }
+    "InvalidRequestException"
+}
+
+fn status(service: Option<Service>, code: &str) -> u16 {
+    let modelled =
+        service.and_then(|service| model::table(service).error_status(code));
+    modelled.unwrap_or(match code {
+        "UnknownOperationException" => 404,
+        "RequestEntityTooLargeException" => 413,
+        "NotImplementedException" => 501,
+        "ServiceUnavailableException" => 503,
+        "InternalFailureException" => 500,
+        _ => 400,
+    })
+}
+
+pub(super) fn json(status: u16, body: &Value, request_id: &str) -> Response {
+    build(status, "application/json", request_id, body.to_string().into())
+}
+
+pub(super) fn build(
+    status: u16,
+    content_type: &'static str,
+    request_id: &str,
+    body: Bytes,
+) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}

@@ -1,0 +1,163 @@
+//! Pages of a list: a size, and an opaque token that names the last item of the page before.
+
+use std::ops::Bound;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use imbl::OrdMap;
+use serde_json::{Map, Value, json};
+
+use crate::account::ApiError;
+use crate::model::Input;
+
+/// Items of a page when none are asked for: certificate, policy and CA lists (documented), registry lists (chosen).
+const PAGE_SIZE: u64 = 25;
+const MAX_RESULTS: u64 = 50;
+
+/// Which page is wanted.
+#[derive(Debug)]
+pub(super) struct Page {
+    size: usize,
+    after: Option<String>,
+    token_name: &'static str,
+    ascending: bool,
+}
+
+impl Page {
+    /// A list with `pageSize`, `marker`, `nextMarker` and perhaps `ascendingOrder` (omitted: newest first).
+    pub(super) fn marked(input: &Input) -> Result<Self, ApiError> {
+        let size = input.number("pageSize").unwrap_or(PAGE_SIZE);
+        Self::new(input, size, "marker", "nextMarker")
+    }
+
+    /// A list with `maxResults` and `nextToken`.
+    pub(super) fn tokened(input: &Input) -> Result<Self, ApiError> {
+        let size = input.number("maxResults").unwrap_or(MAX_RESULTS);
+        Self::new(input, size, "nextToken", "nextToken")
+    }
+
+    fn new(
+        input: &Input,
+        size: u64,
+        token: &str,
+        token_name: &'static str,
+    ) -> Result<Self, ApiError> {
+        let after = match input.text(token) {
+            None | Some("") => None,
+            Some(text) => Some(decode(text).ok_or_else(|| {
+                ApiError::invalid_request(format!("The {token} is not one this account has given"))
+            })?),
+        };
+        Ok(Self {
+            size: usize::try_from(size).unwrap_or(1).max(1),
+            after,
+            token_name,
+            ascending: input.flag("ascendingOrder"),
+        })
+    }
+
+    /// One page of a map in the order of its keys, of those entries that `pick` wants.
+    pub(super) fn of_map<V>(
+        &self,
+        list_name: &str,
+        map: &OrdMap<String, V>,
+        mut pick: impl FnMut(&str, &V) -> Option<Value>,
+    ) -> Value {
+        let start = match &self.after {
+            Some(after) => Bound::Excluded(after.as_str()),
+            None => Bound::Unbounded,
+        };
+        let entries = map.range::<_, str>((start, Bound::Unbounded));
+        self.collect(
+            list_name,
+            entries.filter_map(|(key, value)| Some((key.clone(), pick(key, value)?))),
+        )
+    }
+
+    /// One page of items in alphabetical order of their keys.
+    pub(super) fn of_keyed(&self, list_name: &str, mut items: Vec<(String, Value)>) -> Value {
+        items.sort_by(|left, right| left.0.cmp(&right.0));
+        let after = self.after.as_deref();
+        let rest = items
+            .into_iter()
+            .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+        self.collect(list_name, rest)
+    }
+
+    /// One page of items ordered by age; keys are of [`age_key`].
+    pub(super) fn of_aged(
+        &self,
+        list_name: &str,
+        oldest_first: impl DoubleEndedIterator<Item = (String, Value)>,
+    ) -> Value {
+        let after = self.after.as_deref();
+        if self.ascending {
+            let rest = oldest_first.skip_while(|(key, _)| after.is_some_and(|a| key.as_str() <= a));
+            self.collect(list_name, rest)
+        } else {
+            let rest = oldest_first
+                .rev()
+                .skip_while(|(key, _)| after.is_some_and(|a| key.as_str() >= a));
+            self.collect(list_name, rest)
+        }
+    }
+
+    fn collect(&self, list_name: &str, mut items: impl Iterator<Item = (String, Value)>) -> Value {
+        let mut page = Vec::new();
+        let mut last = None;
+        for (key, value) in items.by_ref().take(self.size) {
+            page.push(value);
+            last = Some(key);
+        }
+        let mut answer = Map::from_iter([(list_name.to_owned(), Value::Array(page))]);
+        if let Some(last) = last
+            && items.next().is_some()
+        {
+            answer.insert(self.token_name.to_owned(), json!(STANDARD.encode(last)));
+        }
+        Value::Object(answer)
+    }
+}
+
+/// A key that sorts as the moment does.
+pub(super) fn age_key(microseconds: i64, name: &str) -> String {
+    format!("{microseconds:020}/{name}")
+}
+
+fn decode(token: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(token).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(size: u64, token: Option<&str>) -> Page {
+        let mut members = Map::from_iter([("maxResults".to_owned(), json!(size))]);
+        if let Some(token) = token {
+            members.insert("nextToken".to_owned(), json!(token));
+        }
+        Page::tokened(&Input::from_members(members)).unwrap()
+    }
+
+    #[test]
+    fn pages_follow_one_another_even_when_the_last_item_is_gone() {
+        let mut map: OrdMap<String, u32> =
+            (0..5).map(|index| (format!("k{index}"), index)).collect();
+        let pick = |_: &str, value: &u32| Some(json!(value));
+        let first = page(2, None).of_map("items", &map, pick);
+        assert_eq!(first["items"], json!([0, 1]));
+        map.remove("k1");
+        let second = page(2, first["nextToken"].as_str()).of_map("items", &map, pick);
+        assert_eq!(second["items"], json!([2, 3]));
+        let third = page(2, second["nextToken"].as_str()).of_map("items", &map, pick);
+        assert_eq!(third, json!({"items": [4]}));
+    }
+
+    #[test]
+    fn a_token_from_elsewhere_is_refused() {
+        let members = Map::from_iter([("nextToken".to_owned(), json!("@@"))]);
+        let refused = Page::tokened(&Input::from_members(members)).unwrap_err();
+        assert_eq!(refused.code, "InvalidRequestException");
+    }
+}
