@@ -1,7 +1,8 @@
 //! The diary: why the local core refused something, as a stable code and a sentence.
 //!
 //! AWS answers a refusal by closing the connection; here every refusal is also an entry that names
-//! its cause. Entries go to the log as they happen, and the most recent stay readable.
+//! its cause. Whoever follows the diary gets entries as they happen (`iot-local` prints them), and
+//! the most recent stay readable.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -110,13 +111,8 @@ impl Diary {
         }
     }
 
-    /// Keeps an entry and tells it to the log: refusals as warnings, steps as information.
+    /// Keeps an entry and tells it to those who follow.
     pub fn record(&self, entry: Entry) {
-        if entry.refused {
-            tracing::warn!(target: "iot_local::diary", "{entry}");
-        } else {
-            tracing::info!(target: "iot_local::diary", "{entry}");
-        }
         let mut entries = self.shared.entries.lock();
         if entries.len() == self.shared.capacity {
             entries.pop_front();

@@ -1,1 +1,379 @@
-//! 
+//! The whole local core: its listeners, its own server CA, and what `make deploy` would have made.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use jitp_core::failure::{Class, Classified};
+use jitp_wire::QoS;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::account::{Account, AccountSettings, ApiError, Clock, policies};
+use crate::admit::{Admission, Announcement};
+use crate::broker::{Broker, BrokerSettings, Gate, Limits};
+use crate::control::{self, ControlSettings};
+use crate::diary::Diary;
+use crate::identity::{IdentityError, ServerCa};
+use crate::storage::{Storage, StorageError};
+use crate::tls;
+
+/// Refusals and steps the diary keeps.
+const DIARY_ENTRIES: usize = 10_000;
+/// The access policy `make deploy` creates, under this name.
+const ACCESS_POLICY: (&str, &str) = ("IoTAccess", include_str!("../../../policies/IoTAccess.json"));
+
+/// What a local core is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Account the core pretends to be: 12 digits.
+    pub account_id: String,
+    /// Region the core pretends to be in.
+    pub region: String,
+    /// Where the AWS APIs are served, over HTTP; port 0 takes a free one.
+    pub control: SocketAddr,
+    /// Where MQTT is served, over mutual TLS; port 0 takes a free one.
+    pub mqtt: SocketAddr,
+    /// Folder that keeps the state; without it, it lives in memory.
+    pub data: Option<PathBuf>,
+    /// Start without the access policy.
+    pub empty: bool,
+    /// Serve `POST /_local/reset`, which empties the account; for test suites.
+    pub reset: bool,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            account_id: "123456789012".to_owned(),
+            region: "eu-central-1".to_owned(),
+            control: loopback,
+            mqtt: loopback,
+            data: None,
+            empty: false,
+            reset: false,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Why a local core could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The server's own certificate cannot be made or read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// TLS does not take the server's certificate.
+    #[error("TLS does not take the server's certificate")]
+    Tls(#[from] rustls::Error),
+    /// The account cannot be loaded.
+    #[error("cannot load the account: {0}")]
+    Account(String),
+    /// The file with the server's root certificate cannot be written.
+    #[error("cannot write {}", .path.display())]
+    RootFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A running local core. Dropping it stops it without waiting; [`Local::stop`] waits.
+#[derive(Debug)]
+pub struct Local {
+    account: Account,
+    broker: Broker,
+    diary: Diary,
+    control: SocketAddr,
+    mqtt: SocketAddr,
+    root_pem: String,
+    root_file: PathBuf,
+    region: String,
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    // Keeps the folder of the root certificate when there is no data folder.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Local {
+    /// Binds both listeners, loads or makes the account, and serves.
+    ///
+    /// # Errors
+    /// When an address is taken or the data folder cannot be used.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let (storage, folder, scratch) = open_storage(options.data.as_deref())?;
+        let control_listener = bind(options.control).await?;
+        let mqtt_listener = bind(options.mqtt).await?;
+        let control = local_address(&control_listener, options.control)?;
+        let mqtt = local_address(&mqtt_listener, options.mqtt)?;
+
+        let diary = Diary::new(DIARY_ENTRIES);
+        let account = Account::open(AccountSettings {
+            account_id: options.account_id,
+            region: options.region.clone(),
+            endpoint: endpoint(mqtt.port()),
+            clock: options.clock.clone(),
+            storage: storage.clone(),
+        })
+        .map_err(|error| StartError::Account(error.to_string()))?;
+        if !options.empty {
+            seed(&account).map_err(|error| StartError::Account(error.message))?;
+        }
+
+        let server_ca = ServerCa::open(&storage, options.clock.now())?;
+        let identity = server_ca.issue(&options.region, options.clock.now())?;
+        let root_pem = server_ca.certificate_pem().to_owned();
+        let root_file = folder.join("server-root.pem");
+        std::fs::write(&root_file, &root_pem).map_err(|source| StartError::RootFile {
+            path: root_file.clone(),
+            source,
+        })?;
+
+        let (admission, mut announcements) = Admission::new(account.clone(), diary.clone());
+        let admission = Arc::new(admission);
+        let broker = Broker::new(BrokerSettings {
+            account: account.clone(),
+            admission: Arc::clone(&admission) as Arc<dyn Gate>,
+            diary: diary.clone(),
+            storage,
+            clock: options.clock,
+            limits: Limits::default(),
+        })?;
+
+        let shutdown = CancellationToken::new();
+        let mut local = Self {
+            account: account.clone(),
+            broker: broker.clone(),
+            diary: diary.clone(),
+            control,
+            mqtt,
+            root_pem,
+            root_file,
+            region: options.region,
+            shutdown: shutdown.clone(),
+            tasks: Vec::new(),
+            _scratch: scratch,
+        };
+        let service = control::service(ControlSettings {
+            allow_reset: options.reset,
+            ..ControlSettings::new(account, diary)
+        });
+        let router = local.own_routes().fallback_service(service);
+        let stop = shutdown.clone();
+        local.tasks.push(tokio::spawn(async move {
+            let served = axum::serve(control_listener, router)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await;
+            if let Err(error) = served {
+                tracing::error!("the control plane stopped: {error}");
+            }
+        }));
+        let tls = tls::server_config(identity)?;
+        let events = broker.clone();
+        // Ends when the broker, which holds the admission, is gone.
+        tokio::spawn(async move {
+            while let Some(Announcement { topic, payload }) = announcements.recv().await {
+                events.inject(&topic, payload, QoS::AtLeastOnce, false);
+            }
+        });
+        admission.finish_interrupted();
+        local.tasks.push(tokio::spawn(async move {
+            broker.serve(mqtt_listener, tls, shutdown).await;
+        }));
+        Ok(local)
+    }
+
+    /// Base URL of the AWS APIs, for `AWS_ENDPOINT_URL`.
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.control)
+    }
+
+    /// Port of the AWS APIs.
+    pub fn control_port(&self) -> u16 {
+        self.control.port()
+    }
+
+    /// Where devices connect: `localhost:PORT`.
+    pub fn mqtt_endpoint(&self) -> String {
+        format!("localhost:{}", self.mqtt.port())
+    }
+
+    /// Address MQTT is served on.
+    pub fn mqtt_address(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// The root certificate devices judge the broker by, in PEM.
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// The account behind it.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The broker behind it.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Why things were refused.
+    pub fn diary(&self) -> &Diary {
+        &self.diary
+    }
+
+    /// The environment that points AWS tools and the programs at this core.
+    ///
+    /// The Rust SDK reads `AWS_REGION`, awscli v1 and boto3 only `AWS_DEFAULT_REGION`. The
+    /// credentials are never checked; tools only insist on having some.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.control_url()),
+            ("AWS_REGION", self.region.clone()),
+            ("AWS_DEFAULT_REGION", self.region.clone()),
+            ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+            ("AWS_ACCOUNT", self.account.snapshot().scope.account_id.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_IOT_ENDPOINT", self.mqtt_endpoint()),
+            (
+                "AWS_IOT_CAFILE",
+                self.root_file.to_string_lossy().into_owned(),
+            ),
+        ]
+    }
+
+    /// Stops serving and waits until both listeners are closed.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            // A task that panicked has said so already.
+            let _ = task.await;
+        }
+    }
+
+    /// What the core serves about itself, beside the AWS APIs.
+    fn own_routes(&self) -> Router {
+        let environment: serde_json::Map<_, _> = self
+            .environment()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let environment = serde_json::Value::from(environment).to_string();
+        let json = [(CONTENT_TYPE, "application/json")];
+        Router::new()
+            .route(
+                "/_local/environment",
+                get(move || async move { (json, environment).into_response() }),
+            )
+            .route(
+                "/_local/diary",
+                get(|State(diary): State<Diary>| async move {
+                    let entries = serde_json::to_string(&diary.recent());
+                    ([(CONTENT_TYPE, "application/json")], entries.unwrap_or_default())
+                }),
+            )
+            .with_state(self.diary.clone())
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Classified for StartError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Class::Conflict
+            }
+            _ => Class::Configuration,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
+                "another local core may be running; choose other ports, 0 takes a free one"
+                    .to_owned(),
+            ),
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("ports below 1024 need privileges; choose another".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What DescribeEndpoint answers: AWS names no port, so the standard one is left out.
+fn endpoint(port: u16) -> String {
+    match port {
+        8883 => "localhost".to_owned(),
+        port => format!("localhost:{port}"),
+    }
+}
+
+fn open_storage(
+    data: Option<&Path>,
+) -> Result<(Storage, PathBuf, Option<tempfile::TempDir>), StartError> {
+    match data {
+        Some(folder) => Ok((Storage::open(folder)?, folder.to_owned(), None)),
+        None => {
+            let scratch = tempfile::tempdir().map_err(|source| StartError::RootFile {
+                path: std::env::temp_dir(),
+                source,
+            })?;
+            let folder = scratch.path().to_owned();
+            Ok((Storage::memory(), folder, Some(scratch)))
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: asked,
+        source,
+    })
+}
+
+/// Creates what `make deploy` creates, unless the data folder has it already.
+fn seed(account: &Account) -> Result<(), ApiError> {
+    let (name, document) = ACCESS_POLICY;
+    if account.snapshot().policies.contains_key(name) {
+        return Ok(());
+    }
+    account.write(|tx| policies::create(tx, name, document, BTreeMap::new()).map(drop))
+}
