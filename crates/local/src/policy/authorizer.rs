@@ -7,7 +7,7 @@
 use super::{
     action::{Action, ResourceKind},
     document::{Effect, NamedPolicy, Statement},
-    matcher::Matcher,
+    matcher::{Letters, Matcher},
     pattern::Token,
     reason::{self, Reason},
     variables::{ArnScope, ConnectionContext, Variables},
@@ -20,6 +20,8 @@ pub struct Authorizer {
     rules: Box<[Rule]>,
     /// Where the rules of each kind end.
     ends: [u16; ResourceKind::ALL.len()],
+    /// Whether some pattern is worth knowing the letters of a resource for.
+    needs_letters: bool,
     pub(crate) policies: Box<[NamedPolicy]>,
     pub(crate) variables: Variables,
     pub(crate) scope: ArnScope,
@@ -126,7 +128,11 @@ impl Authorizer {
             let end = rules.partition_point(|(other, _)| *other as u8 <= kind as u8);
             u16::try_from(end).unwrap_or(u16::MAX)
         });
+        let needs_letters = rules
+            .iter()
+            .any(|(_, rule)| rule.matchers.iter().any(|matcher| matcher.needs_letters()));
         Self {
+            needs_letters,
             rules: rules.into_iter().map(|(_, rule)| rule).collect(),
             ends,
             policies: policies.into(),
@@ -160,12 +166,23 @@ impl Authorizer {
         } else {
             resource
         };
+        let letters = |text| {
+            if self.needs_letters {
+                Letters::of(text)
+            } else {
+                Letters::default()
+            }
+        };
+        let outer_letters = letters(resource_text);
+        let inner = inner.map(|inner| (inner, letters(inner)));
         let bit = action.bit();
         for rule in rules {
             if rule.actions & bit == 0 {
                 continue;
             }
-            if rule.matches(resource_text) || inner.is_some_and(|inner| rule.matches(inner)) {
+            if rule.matches(resource_text, outer_letters)
+                || inner.is_some_and(|(inner, letters)| rule.matches(inner, letters))
+            {
                 // Denials come first, so the first match decides.
                 return Decision {
                     allowed: rule.effect == Effect::Allow,
@@ -200,10 +217,10 @@ impl Authorizer {
 
 impl Rule {
     #[inline]
-    fn matches(&self, resource: &str) -> bool {
+    fn matches(&self, resource: &str, letters: Letters) -> bool {
         self.matchers
             .iter()
-            .any(|matcher| matcher.matches(resource))
+            .any(|matcher| matcher.matches_letters(resource, letters))
             != self.negated
     }
 }

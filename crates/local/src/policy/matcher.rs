@@ -30,6 +30,27 @@ pub(crate) struct Glob {
     last: Segment,
     /// Bytes a text must have at least.
     shortest: usize,
+    /// Letters a text must have.
+    letters: Letters,
+}
+
+/// The ASCII characters of a text, one bit each. A pattern with `*` needs a search; most texts lack one of its letters,
+/// and then there is nothing to search for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Letters(u128);
+
+impl Letters {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(
+            text.bytes()
+                .filter(u8::is_ascii)
+                .fold(0, |bits, byte| bits | 1 << byte),
+        )
+    }
+
+    fn contains(self, needed: Self) -> bool {
+        needed.0 & !self.0 == 0
+    }
 }
 
 /// A piece of a pattern without `*`.
@@ -78,14 +99,17 @@ impl Matcher {
                 }
             }
             (first, _, last) => {
-                let shortest = first.shortest()
-                    + segments.iter().map(Segment::shortest).sum::<usize>()
-                    + last.shortest();
+                let all = || segments.iter().chain([&first, &last]);
+                let shortest = all().map(Segment::shortest).sum();
+                let letters = all().fold(Letters::default(), |bits, segment| {
+                    Letters(bits.0 | segment.letters().0)
+                });
                 Self::Glob(Box::new(Glob {
                     first,
                     middle: segments.into(),
                     last,
                     shortest,
+                    letters,
                 }))
             }
         }
@@ -137,6 +161,28 @@ impl Matcher {
 
     /// Whether the whole text matches.
     pub(crate) fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Glob(glob) => glob.matches(text),
+            simple => simple.matches_simple(text),
+        }
+    }
+
+    /// The same for a text whose letters are known, because it is compared with many patterns.
+    #[inline]
+    pub(crate) fn matches_letters(&self, text: &str, letters: Letters) -> bool {
+        match self {
+            Self::Glob(glob) => letters.contains(glob.letters) && glob.matches(text),
+            simple => simple.matches_simple(text),
+        }
+    }
+
+    /// Whether [`Self::matches_letters`] looks at the letters.
+    pub(crate) fn needs_letters(&self) -> bool {
+        matches!(self, Self::Glob(_))
+    }
+
+    #[inline]
+    fn matches_simple(&self, text: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(wanted) => **wanted == *text,
@@ -202,6 +248,13 @@ impl Segment {
                 .iter()
                 .map(|letter| letter.map_or(1, char::len_utf8))
                 .sum(),
+        }
+    }
+
+    fn letters(&self) -> Letters {
+        match self {
+            Self::Text(text) => Letters::of(text),
+            Self::Mixed(letters) => Letters::of(&letters.iter().flatten().collect::<String>()),
         }
     }
 
