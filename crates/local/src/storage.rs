@@ -111,7 +111,8 @@ pub struct Storage {
 struct Disk {
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
-    queue: Mutex<mpsc::Sender<Queued>>,
+    queue: Mutex<Option<mpsc::Sender<Queued>>>,
+    writer: Mutex<Option<thread::JoinHandle<()>>>,
     // Held for the lock on it, which the operating system drops with the process.
     _lock: File,
 }
@@ -119,6 +120,17 @@ struct Disk {
 struct Queued {
     writes: Vec<Write>,
     answer: oneshot::Sender<Result<(), StorageError>>,
+}
+
+impl Drop for Disk {
+    /// Writes what is still queued before the directory is free for another process.
+    fn drop(&mut self) {
+        *self.queue.lock() = None;
+        if let Some(writer) = self.writer.lock().take() {
+            // A writer that panicked has already answered everybody with an error.
+            let _ = writer.join();
+        }
+    }
 }
 
 impl std::fmt::Debug for Storage {
@@ -177,16 +189,17 @@ impl Storage {
         prepare(&connection, &path, durability)?;
         let connection = Arc::new(Mutex::new(connection));
         let (queue, queued) = mpsc::channel();
-        let writer = (path.clone(), Arc::clone(&connection));
-        thread::Builder::new()
+        let (its_path, its_connection) = (path.clone(), Arc::clone(&connection));
+        let writer = thread::Builder::new()
             .name("storage".to_owned())
-            .spawn(move || write_queued(&queued, &writer.0, &writer.1))
+            .spawn(move || write_queued(&queued, &its_path, &its_connection))
             .map_err(|error| failed(&path, error))?;
         Ok(Self {
             disk: Some(Arc::new(Disk {
                 path,
                 connection,
-                queue: Mutex::new(queue),
+                queue: Mutex::new(Some(queue)),
+                writer: Mutex::new(Some(writer)),
                 _lock: lock,
             })),
         })
@@ -243,7 +256,9 @@ impl Storage {
         let pending = self.disk.as_ref().map(|disk| {
             let (answer, answered) = oneshot::channel();
             // A send fails only when the thread is gone; then `answered` reports it.
-            let _ = disk.queue.lock().send(Queued { writes, answer });
+            if let Some(queue) = disk.queue.lock().as_ref() {
+                let _ = queue.send(Queued { writes, answer });
+            }
             answered
         });
         async move {
@@ -401,18 +416,13 @@ mod tests {
         };
         storage.commit(vec![delete]).unwrap();
         drop(storage);
-        let again = open_patiently(&dir);
+        let again = Storage::open(&dir).unwrap();
         assert_eq!(
             again.load("thing").unwrap(),
             [(b"b".to_vec(), b"2".to_vec())]
         );
         drop(again);
         fs::remove_dir_all(&dir).unwrap();
-    }
-
-    // The writer thread lets go of the database an instant after the handle.
-    fn open_patiently(dir: &Path) -> Storage {
-        Storage::open(dir).unwrap()
     }
 
     #[test]

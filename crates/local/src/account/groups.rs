@@ -53,7 +53,9 @@ pub fn create(
             return Ok(Arc::clone(group));
         }
         return Err(ApiError::already_exists(
-            format!("Thing group {name} already exists in account with different properties"),
+            format!(
+                "Thing Group {name} already exists in current account with different properties"
+            ),
             name,
             &group.arn,
         ));
@@ -112,7 +114,7 @@ pub fn update(
         };
         merged.extend(attributes);
         merged.retain(|_, value| !value.is_empty());
-        group.attributes = Some(merged);
+        group.attributes = Some(merged).filter(|merged| !merged.is_empty());
     }
     judge_attributes(group.attributes.as_ref())?;
     group.version += 1;

@@ -21,7 +21,7 @@ const DOCUMENT_LIMIT: usize = 2048;
 /// `ResourceNotFoundException`.
 pub fn find(state: &State, name: &str) -> Result<Arc<Policy>, ApiError> {
     let policy = state.policies.get(name).cloned();
-    policy.ok_or_else(|| ApiError::not_found(format!("Policy {name} not found")))
+    policy.ok_or_else(|| ApiError::not_found(format!("Policy not found (name={name})")))
 }
 
 /// Creates a policy with version 1.

@@ -93,6 +93,8 @@ pub struct State {
     pub(super) things_by_type: OrdMap<String, OrdSet<String>>,
     /// CA ids by the DER of their subject.
     pub(super) cas_by_subject: OrdMap<Vec<u8>, OrdSet<String>>,
+    /// Things by age.
+    pub(super) things_by_age: OrdSet<(Timestamp, String)>,
     /// Device certificates by age.
     pub(super) certificates_by_age: OrdSet<(Timestamp, String)>,
     /// Device certificates of a CA by age.
@@ -125,6 +127,7 @@ impl State {
             things_by_billing_group: OrdMap::new(),
             things_by_type: OrdMap::new(),
             cas_by_subject: OrdMap::new(),
+            things_by_age: OrdSet::new(),
             certificates_by_age: OrdSet::new(),
             certificates_by_ca: OrdMap::new(),
         }
@@ -259,6 +262,11 @@ impl State {
             at += 1;
         }
         found
+    }
+
+    /// Things, oldest first.
+    pub fn things_by_age(&self) -> &OrdSet<(Timestamp, String)> {
+        &self.things_by_age
     }
 
     /// Device certificates, oldest first.

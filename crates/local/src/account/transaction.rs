@@ -390,6 +390,8 @@ impl State {
             self.unindex_thing(&before);
         }
         let name = &thing.name;
+        self.things_by_age
+            .insert((thing.creation_date, name.clone()));
         if let Some(thing_type) = &thing.type_name {
             let of_type = self.things_by_type.entry(thing_type.clone()).or_default();
             of_type.insert(name.clone());
@@ -405,6 +407,8 @@ impl State {
     }
 
     fn unindex_thing(&mut self, thing: &Thing) {
+        let age = (thing.creation_date, thing.name.clone());
+        self.things_by_age.remove(&age);
         if let Some(thing_type) = &thing.type_name {
             remove_from(&mut self.things_by_type, thing_type, &thing.name);
         }

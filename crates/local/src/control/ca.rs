@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Handler;
 use super::fields::{put, tags, text_in};
-use super::paging::{Page, age_key};
+use super::paging::Page;
 use crate::account::ca::{self, RegisterCa, UpdateCa};
 use crate::account::{Account, ApiError, CertificateMode, RegistrationConfig};
 use crate::model::Input;
@@ -80,7 +80,7 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let page = Page::marked(input)?;
     let state = account.snapshot();
     let template = input.text("templateName");
-    let mut items: Vec<_> = state
+    let ages = state
         .ca_certificates
         .values()
         .filter(|ca| {
@@ -88,18 +88,17 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
             template.is_none()
                 || config.and_then(|config| config.template_name.as_deref()) == template
         })
-        .map(|ca| {
-            let item = json!({
-                "certificateArn": ca.arn,
-                "certificateId": ca.id,
-                "status": ca.status(),
-                "creationDate": ca.creation_date.seconds(),
-            });
-            (age_key(ca.creation_date.0, &ca.id), item)
-        })
+        .map(|ca| (ca.creation_date, ca.id.clone()))
         .collect();
-    items.sort_by(|left, right| left.0.cmp(&right.0));
-    Ok(page.of_aged("certificates", items.into_iter()))
+    Ok(page.of_ages("certificates", &ages, false, |id| {
+        let ca = state.ca_certificates.get(id)?;
+        Some(json!({
+            "certificateArn": ca.arn,
+            "certificateId": ca.id,
+            "status": ca.status(),
+            "creationDate": ca.creation_date.seconds(),
+        }))
+    }))
 }
 
 fn update(account: &Account, input: &Input) -> Result<Value, ApiError> {

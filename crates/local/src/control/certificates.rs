@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Handler;
 use super::fields::{certificate_status, put};
-use super::paging::{Page, age_key};
+use super::paging::Page;
 use crate::account::issuing::{DeviceKeys, Issued};
 use crate::account::transfers::{self, Ending};
 use crate::account::{
@@ -149,11 +149,10 @@ fn list_of(
     input: &Input,
     ages: &OrdSet<(Timestamp, String)>,
 ) -> Result<Value, ApiError> {
-    let items = ages.iter().filter_map(|(date, id)| {
-        let certificate = state.certificates.get(id)?;
-        Some((age_key(date.0, id), summary(certificate)))
-    });
-    Ok(Page::marked(input)?.of_aged("certificates", items))
+    let page = Page::marked(input)?;
+    Ok(page.of_ages("certificates", ages, false, |id| {
+        state.certificates.get(id).map(summary)
+    }))
 }
 
 fn summary(certificate: &Arc<Certificate>) -> Value {
@@ -211,7 +210,7 @@ fn end_transfer(account: &Account, input: &Input, ending: Ending) -> Result<Valu
 
 fn list_outgoing(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let state = account.snapshot();
-    let items = state.certificates_by_age().iter().filter_map(|(date, id)| {
+    let outgoing = |id: &str| {
         let certificate = state.certificates.get(id)?;
         let transfer = certificate.transfer.as_ref()?;
         if certificate.status != CertificateStatus::PendingTransfer {
@@ -225,8 +224,11 @@ fn list_outgoing(account: &Account, input: &Input) -> Result<Value, ApiError> {
         );
         put(&mut item, "transferDate", Some(transfer.transfer_date.seconds()));
         put(&mut item, "transferMessage", transfer.message.clone());
-        put(&mut item, "creationDate", Some(date.seconds()));
-        Some((age_key(date.0, id), Value::Object(item)))
-    });
-    Ok(Page::marked(input)?.of_aged("outgoingCertificates", items))
+        let created = certificate.creation_date.seconds();
+        put(&mut item, "creationDate", Some(created));
+        Some(Value::Object(item))
+    };
+    let page = Page::marked(input)?;
+    let ages = state.certificates_by_age();
+    Ok(page.of_ages("outgoingCertificates", ages, false, outgoing))
 }

@@ -4,10 +4,10 @@ use std::ops::Bound;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use serde_json::{Map, Value, json};
 
-use crate::account::ApiError;
+use crate::account::{ApiError, Timestamp};
 use crate::model::Input;
 
 /// Items of a page when none are asked for: certificate, policy and CA lists (documented), registry lists (chosen).
@@ -84,21 +84,27 @@ impl Page {
         self.collect(list_name, rest)
     }
 
-    /// One page of items ordered by age; keys are of [`age_key`].
-    pub(super) fn of_aged(
+    /// One page of items ordered by age, of those entries that `pick` wants. Where the operation has no
+    /// `ascendingOrder`, say `oldest_first`.
+    pub(super) fn of_ages(
         &self,
         list_name: &str,
-        oldest_first: impl DoubleEndedIterator<Item = (String, Value)>,
+        ages: &OrdSet<(Timestamp, String)>,
+        oldest_first: bool,
+        mut pick: impl FnMut(&str) -> Option<Value>,
     ) -> Value {
-        let after = self.after.as_deref();
-        if self.ascending {
-            let rest = oldest_first.skip_while(|(key, _)| after.is_some_and(|a| key.as_str() <= a));
-            self.collect(list_name, rest)
+        let after = self.after.as_deref().and_then(parse_age_key);
+        let mut item = |(date, name): &(Timestamp, String)| {
+            Some((age_key(*date, name), pick(name)?))
+        };
+        if oldest_first || self.ascending {
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let rest = ages.range((start, Bound::Unbounded));
+            self.collect(list_name, rest.filter_map(&mut item))
         } else {
-            let rest = oldest_first
-                .rev()
-                .skip_while(|(key, _)| after.is_some_and(|a| key.as_str() >= a));
-            self.collect(list_name, rest)
+            let end = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let rest = ages.range((Bound::Unbounded, end)).rev();
+            self.collect(list_name, rest.filter_map(&mut item))
         }
     }
 
@@ -119,9 +125,13 @@ impl Page {
     }
 }
 
-/// A key that sorts as the moment does.
-pub(super) fn age_key(microseconds: i64, name: &str) -> String {
-    format!("{microseconds:020}/{name}")
+fn age_key(date: Timestamp, name: &str) -> String {
+    format!("{}/{name}", date.0)
+}
+
+fn parse_age_key(key: &str) -> Option<(Timestamp, String)> {
+    let (microseconds, name) = key.split_once('/')?;
+    Some((Timestamp(microseconds.parse().ok()?), name.to_owned()))
 }
 
 fn decode(token: &str) -> Option<String> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Handler;
 use super::fields::tags;
-use super::paging::{Page, age_key};
+use super::paging::Page;
 use crate::account::{Account, ApiError, Policy, PolicyVersion, State, policies, principals};
 use crate::model::Input;
 
@@ -60,13 +60,15 @@ fn default_version(policy: &Policy) -> Result<&PolicyVersion, ApiError> {
 
 fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let state = account.snapshot();
-    let mut items: Vec<_> = state
+    let ages = state
         .policies
         .values()
-        .map(|policy| (age_key(policy.creation_date.0, &policy.name), summary(policy)))
+        .map(|policy| (policy.creation_date, policy.name.clone()))
         .collect();
-    items.sort_by(|left, right| left.0.cmp(&right.0));
-    Ok(Page::marked(input)?.of_aged("policies", items.into_iter()))
+    let page = Page::marked(input)?;
+    Ok(page.of_ages("policies", &ages, false, |name| {
+        state.policies.get(name).map(|policy| summary(policy))
+    }))
 }
 
 fn summary(policy: &Policy) -> Value {

@@ -74,12 +74,16 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let wanted = input.text("thingTypeName");
     let state = account.snapshot();
     let page = Page::tokened(input)?;
-    Ok(
-        page.of_map("thingTypes", &state.thing_types, |name, thing_type| {
-            let listed = wanted.is_none_or(|wanted| name.starts_with(wanted));
-            listed.then(|| Value::Object(summary(thing_type)))
-        }),
-    )
+    let ages = state
+        .thing_types
+        .values()
+        .filter(|thing_type| wanted.is_none_or(|wanted| thing_type.name.starts_with(wanted)))
+        .map(|thing_type| (thing_type.creation_date, thing_type.name.clone()))
+        .collect();
+    Ok(page.of_ages("thingTypes", &ages, true, |name| {
+        let thing_type = state.thing_types.get(name)?;
+        Some(Value::Object(summary(thing_type)))
+    }))
 }
 
 fn update(account: &Account, input: &Input) -> Result<Value, ApiError> {

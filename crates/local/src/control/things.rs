@@ -77,7 +77,9 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
         }
     };
     let page = Page::tokened(input)?;
-    Ok(page.of_map("things", &account.snapshot().things, |_, thing| {
+    let state = account.snapshot();
+    Ok(page.of_ages("things", state.things_by_age(), true, |name| {
+        let thing = state.things.get(name)?;
         wanted(thing).then(|| Value::Object(summary(thing)))
     }))
 }
