@@ -2,6 +2,8 @@
 
 mod limits;
 mod listener;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::future::Future;
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::reserved::{Answer, Handler, Request};
 pub use limits::Limits;
+#[cfg(test)]
+pub(crate) use watch::watch;
 
 use crate::account::{Account, CertificateStatus, Clock};
 use crate::admit::{Admitted, ConnectFacts, Refusal};
@@ -44,20 +48,6 @@ pub struct BrokerSettings {
     pub clock: Clock,
     /// The limits in force.
     pub limits: Limits,
-}
-
-impl BrokerSettings {
-    /// A broker in memory, with AWS's default limits and a diary of its own.
-    pub fn default_for(account: Account, admission: Arc<dyn Gate>) -> Self {
-        Self {
-            clock: account.clock().clone(),
-            account,
-            admission,
-            diary: Diary::new(1000),
-            storage: Storage::memory(),
-            limits: Limits::default(),
-        }
-    }
 }
 
 /// The message broker. Clones share it.

@@ -19,6 +19,8 @@ pub struct Limits {
     /// Longest a session outlives its connection, in seconds: the setting of the account, 1 hour unless
     /// changed and 7 days at most. MQTT 3.1.1 sessions always get it.
     pub session_expiry: u32,
+    /// Shortest keep alive, in seconds; what is shorter is raised to it.
+    pub shortest_keep_alive: u16,
     /// Time for the TLS handshake, in seconds.
     pub handshake_seconds: u32,
     /// Time for CONNECT after the handshake, in seconds.
@@ -41,6 +43,7 @@ impl Default for Limits {
             subscriptions_per_connection: aws::SUBSCRIPTIONS_PER_CONNECTION,
             in_flight: aws::IN_FLIGHT,
             session_expiry: aws::SESSION_EXPIRY_DEFAULT,
+            shortest_keep_alive: aws::KEEP_ALIVE_MIN,
             handshake_seconds: 10,
             connect_seconds: 30,
             handshakes: 512,

@@ -15,7 +15,7 @@ use crate::session::{Close, Link};
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// Watches until `shutdown`.
-pub(super) async fn watch(core: Arc<Core>, shutdown: CancellationToken) {
+pub(crate) async fn watch(core: Arc<Core>, shutdown: CancellationToken) {
     let mut changes = core.account.changes();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

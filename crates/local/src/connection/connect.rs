@@ -12,7 +12,7 @@ use jitp_wire::{decode, encode_connack, reason, sniff};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
-use super::verdicts::{Receive, Verdicts};
+use super::verdicts::{Receive, Told, Verdicts};
 use super::{Connection, stream};
 use crate::account::State;
 use crate::admit::{Admitted, ConnectFacts};
@@ -355,7 +355,10 @@ impl Accepted {
         if core.is_stopping() {
             link.close(Close::ShuttingDown);
         }
-        let keep_alive = limits::keep_alive(connect.keep_alive);
+        let keep_alive = match limits::keep_alive(connect.keep_alive) {
+            limits::KEEP_ALIVE_MIN => connect.keep_alive.max(core.limits.shortest_keep_alive),
+            clamped => clamped,
+        };
         let connack = ConnAck {
             reason: reason::SUCCESS,
             session_present: attached.present,
@@ -399,6 +402,7 @@ impl Accepted {
             unacknowledged: 0,
             rate: (0, 0),
             congested: false,
+            told: Told::new(),
             core,
         }
     }

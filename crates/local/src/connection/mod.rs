@@ -31,7 +31,7 @@ use crate::storage::Write;
 use crate::tls::Peer;
 use ending::Ending;
 use stream::Written;
-use verdicts::{Receive, Verdicts};
+use verdicts::{Receive, Told, Verdicts};
 
 /// How long a connection keeps its buffers after it was last used.
 const KEEP_BUFFERS: Duration = Duration::from_secs(2);
@@ -82,6 +82,8 @@ struct Connection<S> {
     rate: (i64, u32),
     /// Somebody this connection publishes to cannot keep up.
     congested: bool,
+    /// Keeps the number of its refusals in the diary within bounds.
+    told: Told,
 }
 
 impl<S> Connection<S>
@@ -90,8 +92,11 @@ where
 {
     async fn run(&mut self) -> Ending {
         let mut heard = Instant::now();
+        let mut used = heard;
         let timer = tokio::time::sleep(KEEP_BUFFERS);
         tokio::pin!(timer);
+        // Whether the timer waits for the keep alive only, because the buffers were given back.
+        let mut idle = false;
         loop {
             if self.link.take_policies_changed() {
                 self.compile_policies();
@@ -107,25 +112,35 @@ where
                 // Slower, never stopped: a subscriber that takes nothing must not hold up others.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::select! {
+            let fired = tokio::select! {
                 biased;
                 read = stream::fill(&mut self.stream, &mut self.input) => match read {
-                    Ok(1..) => heard = Instant::now(),
+                    Ok(1..) => {
+                        heard = Instant::now();
+                        false
+                    }
                     _ => return Ending::Lost,
                 },
-                () = self.link.wake.notified() => {}
-                () = timer.as_mut() => {
-                    let silence = heard.elapsed();
-                    if silence >= self.patience {
-                        return Ending::KeepAlive;
-                    }
-                    let next = if silence < KEEP_BUFFERS {
-                        KEEP_BUFFERS
-                    } else {
-                        self.shrink();
-                        self.patience.min(self.patience - silence)
-                    };
-                    timer.as_mut().reset(Instant::now() + next);
+                () = self.link.wake.notified() => false,
+                () = timer.as_mut() => true,
+            };
+            if fired {
+                let left = self.patience.saturating_sub(heard.elapsed());
+                if left.is_zero() {
+                    return Ending::KeepAlive;
+                }
+                idle = used.elapsed() >= KEEP_BUFFERS;
+                let next = if idle {
+                    self.shrink();
+                    left
+                } else {
+                    left.min(KEEP_BUFFERS)
+                };
+                timer.as_mut().reset(Instant::now() + next);
+            } else {
+                used = Instant::now();
+                if std::mem::take(&mut idle) {
+                    timer.as_mut().reset(used + KEEP_BUFFERS);
                 }
             }
         }
@@ -308,6 +323,9 @@ where
 
     /// Writes a refusal into the diary.
     fn refuse(&self, code: &'static str, sentence: impl Into<String>) {
+        if !self.told.once_more() {
+            return;
+        }
         self.core.diary.record(
             Entry::refusal(code, sentence)
                 .client(&*self.client.client_id)

@@ -53,29 +53,30 @@ where
         if !self.may_publish(&publish) {
             return self.reject(&publish, reason::NOT_AUTHORIZED, true);
         }
+        let packet_id = publish.packet_id;
         if reserved {
             self.ask_service(&publish);
         } else {
-            self.route(&publish);
+            self.route(publish);
         }
-        if let Some(packet_id) = publish.packet_id {
+        if let Some(packet_id) = packet_id {
             encode_puback(&mut self.reply, self.version, packet_id, reason::SUCCESS);
         }
         Ok(())
     }
 
-    fn route(&mut self, publish: &Publish) {
+    fn route(&mut self, publish: Publish) {
         let now = match publish.message_expiry {
             // Without expiry nothing looks at the time of a message that is delivered at once.
             None => 0,
             Some(_) => self.core.now(),
         };
         let message = Message {
-            topic: publish.topic.clone(),
-            payload: publish.payload.clone(),
+            topic: publish.topic,
+            payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
-            properties: publish.properties.clone(),
+            properties: publish.properties,
             expires_at: expires_at(publish.message_expiry, now),
             publisher: self.session.number,
         };

@@ -1,6 +1,8 @@
 //! Decisions remembered: the same client asks about the same few topics again and again.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::diary::{Diary, Entry};
 use crate::policy::{Action, Authorizer};
@@ -49,6 +51,40 @@ fn slot_of(topic: &str) -> usize {
     (hash >> 32) as usize & (SLOTS - 1)
 }
 
+/// How often one connection's refusals are told, so that a flood of them costs little and does not push
+/// everything else out of the diary.
+#[derive(Debug)]
+pub(crate) struct Told {
+    since: Cell<Option<Instant>>,
+    count: Cell<u32>,
+}
+
+/// Refusals of one connection told each second.
+const TOLD_PER_SECOND: u32 = 10;
+
+impl Told {
+    pub(crate) fn new() -> Self {
+        Self {
+            since: Cell::new(None),
+            count: Cell::new(0),
+        }
+    }
+
+    /// Whether one more may be told.
+    pub(crate) fn once_more(&self) -> bool {
+        let now = Instant::now();
+        match self.since.get() {
+            Some(since) if now - since < Duration::from_secs(1) => {}
+            _ => {
+                self.since.set(Some(now));
+                self.count.set(0);
+            }
+        }
+        self.count.set(self.count.get() + 1);
+        self.count.get() <= TOLD_PER_SECOND
+    }
+}
+
 /// What the policies of a connection let it receive, asked by those who publish to it.
 #[derive(Debug)]
 pub(crate) struct Receive {
@@ -56,6 +92,7 @@ pub(crate) struct Receive {
     verdicts: Verdicts,
     diary: Diary,
     certificate_id: Arc<str>,
+    told: Told,
 }
 
 impl Receive {
@@ -65,7 +102,13 @@ impl Receive {
             verdicts: Verdicts::default(),
             diary,
             certificate_id,
+            told: Told::new(),
         }
+    }
+
+    /// Gives back the memory an idle connection does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.verdicts.clear();
     }
 
     /// Whether a message on this topic may be delivered. A refusal goes to the diary when it is decided,
@@ -73,7 +116,7 @@ impl Receive {
     pub(crate) fn allows(&mut self, client_id: &str, topic: &str) -> bool {
         self.verdicts.get(topic, || {
             let decision = self.authorizer.decide(Action::Receive, topic);
-            if !decision.allowed {
+            if !decision.allowed && self.told.once_more() {
                 let reason = decision.reason();
                 let sentence = format!(
                     "a message on {topic:?} is not delivered: {}",

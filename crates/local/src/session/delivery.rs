@@ -97,9 +97,7 @@ impl Session {
         }
         let packet_id = free_packet_id(state);
         match &mut state.live {
-            Some(live)
-                if state.pending.is_empty() && state.in_flight.len() < live.window =>
-            {
+            Some(live) if state.pending.is_empty() && state.in_flight.len() < live.window => {
                 let sent = self.send(live, copies, qos, retain, packet_id);
                 if sent != Delivery::NotDelivered {
                     state.last_packet_id = packet_id;
@@ -200,6 +198,7 @@ impl Session {
             && live.out.is_empty()
         {
             live.out = Vec::new();
+            live.receive.shrink();
         }
         if state.in_flight.is_empty() && state.pending.is_empty() {
             state.in_flight.shrink_to_fit();
@@ -272,7 +271,15 @@ impl Session {
     ) -> Delivery {
         if live.alias_maximum > 0 || retain {
             let (message, remaining) = (copies.message, copies.remaining);
-            return write_one(live, self.version, message, remaining, qos, retain, packet_id);
+            return write_one(
+                live,
+                self.version,
+                message,
+                remaining,
+                qos,
+                retain,
+                packet_id,
+            );
         }
         if qos == QoS::AtMostOnce && live.out.len() > OVERFULL {
             return Delivery::NotDelivered;
@@ -299,7 +306,10 @@ fn write_one(
     outline.retain = retain;
     let mut new_alias = false;
     if live.alias_maximum > 0 && version == Version::V5 {
-        let known = live.aliases.iter().position(|topic| *topic == message.topic);
+        let known = live
+            .aliases
+            .iter()
+            .position(|topic| *topic == message.topic);
         new_alias = known.is_none() && live.aliases.len() < usize::from(live.alias_maximum);
         let alias = known.or(new_alias.then_some(live.aliases.len()));
         outline.alias = alias

@@ -58,11 +58,7 @@ pub(crate) struct Attached {
 
 impl Directory {
     /// Restores the sessions the storage kept, their subscriptions included.
-    pub(crate) fn load(
-        storage: &Storage,
-        router: &Router,
-        now: i64,
-    ) -> Result<Self, StorageError> {
+    pub(crate) fn load(storage: &Storage, router: &Router, now: i64) -> Result<Self, StorageError> {
         let (sessions, stale) = record::load(storage, now)?;
         storage.commit(stale)?;
         let mut slots = HashMap::new();
@@ -167,7 +163,13 @@ impl Directory {
     }
 
     /// Sends a resumed session what waits for it; after its CONNACK is on its way.
-    pub(crate) fn resume(&self, session: &Session, link: &Arc<Link>, now: i64, writes: &mut Vec<Write>) {
+    pub(crate) fn resume(
+        &self,
+        session: &Session,
+        link: &Arc<Link>,
+        now: i64,
+        writes: &mut Vec<Write>,
+    ) {
         let mut state = session.state.lock();
         if is_attached(&state, link) {
             session.resume(&mut state, now, writes);

@@ -18,7 +18,7 @@ use jitp_wire::{QoS, Version};
 use parking_lot::Mutex;
 
 pub(crate) use delivery::{Delivery, Live};
-pub(crate) use directory::{Attached, Directory, Opening};
+pub(crate) use directory::{Directory, Opening};
 pub(crate) use link::{Close, Link};
 pub(crate) use record::{QUEUE_SPACE, SESSION_SPACE};
 
