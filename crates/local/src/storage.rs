@@ -81,6 +81,9 @@ pub enum StorageError {
     Closed,
 }
 
+/// A record as it is loaded: key and value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
 /// One change of one record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Write {
@@ -184,8 +187,7 @@ impl Storage {
         }
         let path = dir.join(DATABASE);
         private_file(&path).map_err(|error| failed(&path, error))?;
-        let connection =
-            Connection::open(&path).map_err(|error| database_error(&path, error))?;
+        let connection = Connection::open(&path).map_err(|error| database_error(&path, error))?;
         prepare(&connection, &path, durability)?;
         let connection = Arc::new(Mutex::new(connection));
         let (queue, queued) = mpsc::channel();
@@ -214,12 +216,12 @@ impl Storage {
     ///
     /// # Errors
     /// When SQLite cannot read.
-    pub fn load(&self, space: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
+    pub fn load(&self, space: &str) -> Result<Vec<Record>, StorageError> {
         let Some(disk) = &self.disk else {
             return Ok(Vec::new());
         };
         let connection = disk.connection.lock();
-        let load = || -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let load = || -> rusqlite::Result<Vec<Record>> {
             let mut statement = connection
                 .prepare_cached("SELECT key, value FROM record WHERE space = ?1 ORDER BY key")?;
             let rows = statement.query_map([space], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -240,8 +242,7 @@ impl Storage {
             return Ok(());
         }
         let mut connection = disk.connection.lock();
-        apply(&mut connection, writes.iter())
-            .map_err(|error| database_error(&disk.path, error))
+        apply(&mut connection, writes.iter()).map_err(|error| database_error(&disk.path, error))
     }
 
     /// Queues the writes to one thread that groups whatever waits into one transaction; the future is
@@ -367,8 +368,8 @@ fn write_queued(queue: &mpsc::Receiver<Queued>, path: &Path, connection: &Mutex<
             }
         }
         let writes = group.iter().flat_map(|queued| queued.writes.iter());
-        let outcome = apply(&mut connection.lock(), writes)
-            .map_err(|error| database_error(path, error));
+        let outcome =
+            apply(&mut connection.lock(), writes).map_err(|error| database_error(path, error));
         for queued in group {
             // Whoever no longer waits does not need the answer.
             let _ = queued.answer.send(outcome.clone());

@@ -568,10 +568,7 @@ mod tests {
             leaf.verify_signed_by(&impostor),
             Err(X509Fault::BadSignature)
         );
-        assert_eq!(
-            leaf.verify_signed_by(&leaf),
-            Err(X509Fault::IssuerMismatch)
-        );
+        assert_eq!(leaf.verify_signed_by(&leaf), Err(X509Fault::IssuerMismatch));
         assert!(ca.is_ca && !leaf.is_ca && ca.is_self_signed());
         assert_eq!(leaf.check_algorithms(), Ok(()));
     }

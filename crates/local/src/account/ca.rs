@@ -249,9 +249,7 @@ fn judged_config(
     };
     let refuse = |message: String| Err(ApiError::invalid_request(message));
     match (&config.template_body, &config.template_name) {
-        (Some(_), Some(_)) => {
-            refuse("templateBody and templateName exclude each other".to_owned())
-        }
+        (Some(_), Some(_)) => refuse("templateBody and templateName exclude each other".to_owned()),
         (Some(body), None) => {
             if config.role_arn.is_none() {
                 return refuse("templateBody requires roleArn".to_owned());
@@ -263,9 +261,9 @@ fn judged_config(
         }
         (None, Some(name)) => match tx.provisioning_templates.get(name) {
             None => Err(ApiError::no_such("Provisioning template", name)),
-            Some(template) if template.kind != TemplateType::Jitp => refuse(format!(
-                "Provisioning template {name} is not of type JITP"
-            )),
+            Some(template) if template.kind != TemplateType::Jitp => {
+                refuse(format!("Provisioning template {name} is not of type JITP"))
+            }
             Some(_) => Ok(Some(config)),
         },
         (None, None) if config.role_arn.is_some() => {

@@ -223,9 +223,8 @@ fn judge_status(status: CertificateStatus) -> Result<(), ApiError> {
 }
 
 fn judged(pem: &str) -> Result<X509, ApiError> {
-    let invalid = |fault| {
-        ApiError::certificate_validation(format!("The certificate is not valid: {fault}"))
-    };
+    let invalid =
+        |fault| ApiError::certificate_validation(format!("The certificate is not valid: {fault}"));
     let x509 = X509::from_pem(pem).map_err(invalid)?;
     x509.check_algorithms().map_err(invalid)?;
     Ok(x509)

@@ -176,7 +176,11 @@ impl IssuingCa {
         let extensions = [
             SubjectKeyIdentifier::new().build(&context)?,
             BasicConstraints::new().critical().ca().build()?,
-            KeyUsage::new().critical().key_cert_sign().crl_sign().build()?,
+            KeyUsage::new()
+                .critical()
+                .key_cert_sign()
+                .crl_sign()
+                .build()?,
         ];
         for extension in extensions {
             builder.append_extension(extension)?;

@@ -11,12 +11,16 @@ mod error;
 pub mod groups;
 pub mod issuing;
 mod open;
+#[cfg(test)]
+pub(crate) mod pki;
 pub mod policies;
 pub mod principals;
 mod records;
 mod state;
 pub mod tags;
 pub mod templates;
+#[cfg(test)]
+mod tests;
 pub mod things;
 mod transaction;
 pub mod transfers;

@@ -92,8 +92,8 @@ fn load(state: &mut State, storage: &Storage) -> Result<(), StorageError> {
                 state.registration_code = Some(code.into());
             }
             super::EVENT_CONFIGURATIONS => {
-                let configurations = serde_json::from_value(value)
-                    .map_err(|error| unreadable(error.to_string()))?;
+                let configurations =
+                    serde_json::from_value(value).map_err(|error| unreadable(error.to_string()))?;
                 state.event_configurations = Arc::new(configurations);
             }
             _ => {}

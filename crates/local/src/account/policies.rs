@@ -202,7 +202,12 @@ pub fn judge_target(state: &State, target: &str) -> Result<(), ApiError> {
         return super::certificates::find(state, id).map(|_| ());
     }
     if let Some(name) = state.scope.name_in(target, "thinggroup") {
-        return super::groups::find(state, name).map(|_| ());
+        return match state.thing_groups.contains_key(name) {
+            true => Ok(()),
+            false => Err(ApiError::not_found(format!(
+                "Thing group {target} cannot be found."
+            ))),
+        };
     }
     if is_cognito_identity(target) {
         return Ok(());

@@ -42,10 +42,13 @@ pub fn remove(tx: &mut Transaction, arn: &str, keys: &[&str]) -> Result<(), ApiE
 /// `ResourceNotFoundException` when there is no such resource, or its kind has no tags.
 pub fn of(state: &State, arn: &str) -> Result<BTreeMap<String, String>, ApiError> {
     let scope = &state.scope;
-    let exists = |kind: &str, holds: &dyn Fn(&str) -> bool| scope.name_in(arn, kind).is_some_and(holds);
+    let exists =
+        |kind: &str, holds: &dyn Fn(&str) -> bool| scope.name_in(arn, kind).is_some_and(holds);
     let known = exists("thinggroup", &|name| state.thing_groups.contains_key(name))
         || exists("thingtype", &|name| state.thing_types.contains_key(name))
-        || exists("billinggroup", &|name| state.billing_groups.contains_key(name))
+        || exists("billinggroup", &|name| {
+            state.billing_groups.contains_key(name)
+        })
         || exists("policy", &|name| state.policies.contains_key(name))
         || exists("cacert", &|id| state.ca_certificates.contains_key(id))
         || exists("provisioningtemplate", &|name| {
@@ -56,5 +59,9 @@ pub fn of(state: &State, arn: &str) -> Result<BTreeMap<String, String>, ApiError
             "Resource {arn} cannot be found, or cannot have tags"
         )));
     }
-    Ok(state.tags.get(arn).map(|tags| BTreeMap::clone(tags)).unwrap_or_default())
+    Ok(state
+        .tags
+        .get(arn)
+        .map(|tags| BTreeMap::clone(tags))
+        .unwrap_or_default())
 }

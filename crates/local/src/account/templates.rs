@@ -242,10 +242,7 @@ fn judge_hook(kind: TemplateType, hook: Option<&Value>) -> Result<(), ApiError> 
     Ok(())
 }
 
-fn put_changed(
-    tx: &mut Transaction,
-    mut template: ProvisioningTemplate,
-) -> Result<(), ApiError> {
+fn put_changed(tx: &mut Transaction, mut template: ProvisioningTemplate) -> Result<(), ApiError> {
     template.last_modified_date = tx.now();
     tx.put_template(template)
 }

@@ -113,7 +113,10 @@ pub fn update(tx: &mut Transaction, name: &str, ask: UpdateThing) -> Result<(), 
         ));
     }
     if let Some(type_name) = ask.type_name {
-        if super::types::find(tx, &type_name)?.deprecation_date.is_some() {
+        if super::types::find(tx, &type_name)?
+            .deprecation_date
+            .is_some()
+        {
             return Err(ApiError::invalid_request(format!(
                 "Can not update a thing to use deprecated thing type: {type_name}"
             )));

@@ -26,9 +26,12 @@ pub(super) fn success(operation: &Operation, answer: Answer, request_id: &str) -
     match answer {
         Answer::Raw(body) => build(operation.status, "application/json", request_id, body),
         // Operations without output shape answer nothing at all; AWS's own choice is not documented.
-        Answer::Json(_) if !operation.has_output => {
-            build(operation.status, "application/json", request_id, Bytes::new())
-        }
+        Answer::Json(_) if !operation.has_output => build(
+            operation.status,
+            "application/json",
+            request_id,
+            Bytes::new(),
+        ),
         Answer::Json(Value::Null) => json(operation.status, &Value::Object(Map::new()), request_id),
         Answer::Json(value) => json(operation.status, &value, request_id),
     }
@@ -39,7 +42,11 @@ pub(super) fn failure(service: Option<Service>, error: &ApiError, request_id: &s
     for (name, value) in &error.members {
         body.insert((*name).to_owned(), Value::from(value.as_str()));
     }
-    let mut response = json(status(service, error.code), &Value::Object(body), request_id);
+    let mut response = json(
+        status(service, error.code),
+        &Value::Object(body),
+        request_id,
+    );
     let headers = response.headers_mut();
     headers.insert(ERROR_TYPE, HeaderValue::from_static(error.code));
     response
@@ -54,8 +61,7 @@ pub(super) fn validation_code(operation: &Operation) -> &'static str {
 }
 
 fn status(service: Option<Service>, code: &str) -> u16 {
-    let modelled =
-        service.and_then(|service| model::table(service).error_status(code));
+    let modelled = service.and_then(|service| model::table(service).error_status(code));
     modelled.unwrap_or(match code {
         "UnknownOperationException" => 404,
         "RequestEntityTooLargeException" => 413,
@@ -67,7 +73,12 @@ fn status(service: Option<Service>, code: &str) -> u16 {
 }
 
 pub(super) fn json(status: u16, body: &Value, request_id: &str) -> Response {
-    build(status, "application/json", request_id, body.to_string().into())
+    build(
+        status,
+        "application/json",
+        request_id,
+        body.to_string().into(),
+    )
 }
 
 pub(super) fn build(

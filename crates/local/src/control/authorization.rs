@@ -8,8 +8,7 @@ use super::Handler;
 use crate::account::{Account, ApiError, policies, things};
 use crate::model::Input;
 
-pub(super) const OPERATIONS: &[(&str, Handler)] =
-    &[("GetEffectivePolicies", effective_policies)];
+pub(super) const OPERATIONS: &[(&str, Handler)] = &[("GetEffectivePolicies", effective_policies)];
 
 /// The policies of a principal, and of the groups of a thing where one is named.
 fn effective_policies(account: &Account, input: &Input) -> Result<Value, ApiError> {

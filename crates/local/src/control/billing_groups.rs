@@ -70,8 +70,8 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
 fn update(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let (name, description) = (input.required("billingGroupName"), description(input));
     let expected = input.number("expectedVersion");
-    let version = account
-        .write(|tx| billing_groups::update(tx, name, description.as_deref(), expected))?;
+    let version =
+        account.write(|tx| billing_groups::update(tx, name, description.as_deref(), expected))?;
     Ok(json!({ "version": version }))
 }
 
@@ -84,7 +84,13 @@ fn delete(account: &Account, input: &Input) -> Result<Value, ApiError> {
 fn group_and_thing(account: &Account, input: &Input) -> Result<(String, String), ApiError> {
     let scope = &account.snapshot().scope;
     Ok((
-        name_or_arn(input, scope, "billingGroupName", "billingGroupArn", "billinggroup")?,
+        name_or_arn(
+            input,
+            scope,
+            "billingGroupName",
+            "billingGroupArn",
+            "billinggroup",
+        )?,
         name_or_arn(input, scope, "thingName", "thingArn", "thing")?,
     ))
 }

@@ -222,7 +222,11 @@ fn list_outgoing(account: &Account, input: &Input) -> Result<Value, ApiError> {
             "transferredTo",
             Some(transfer.target_account.clone()),
         );
-        put(&mut item, "transferDate", Some(transfer.transfer_date.seconds()));
+        put(
+            &mut item,
+            "transferDate",
+            Some(transfer.transfer_date.seconds()),
+        );
         put(&mut item, "transferMessage", transfer.message.clone());
         let created = certificate.creation_date.seconds();
         put(&mut item, "creationDate", Some(created));

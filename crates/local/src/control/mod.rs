@@ -18,6 +18,8 @@ mod scope;
 mod sts;
 mod tags;
 mod templates;
+#[cfg(test)]
+mod tests;
 mod thing_groups;
 mod thing_types;
 mod things;
@@ -92,9 +94,7 @@ impl std::fmt::Debug for ControlSettings {
 
 /// The control plane as a router to serve on a listener; it takes every path.
 pub fn service(settings: ControlSettings) -> Router {
-    Router::new()
-        .fallback(serve)
-        .with_state(Arc::new(settings))
+    Router::new().fallback(serve).with_state(Arc::new(settings))
 }
 
 /// The operations answered by [`service`] with these settings: service and name, ordered.
@@ -163,10 +163,14 @@ async fn serve(State(settings): State<Arc<ControlSettings>>, request: Request<Bo
     });
     let Some((service, route)) = found else {
         let error = match signed {
-            Signed::Other(name) => ApiError::new(
-                "NotImplementedException",
-                format!("The local core does not offer the service {name}"),
-            ),
+            Signed::Other(name) => ApiError {
+                // Services of the JSON protocols carry the type in the body.
+                members: vec![("__type", "NotImplementedException".to_owned())],
+                ..ApiError::new(
+                    "NotImplementedException",
+                    format!("The local core does not offer the service {name}"),
+                )
+            },
             _ => ApiError::new(
                 "UnknownOperationException",
                 format!("{method} {path} is no operation of AWS IoT"),
@@ -193,7 +197,9 @@ async fn call(
     let extension = settings
         .extensions
         .iter()
-        .find_map(|((of, known), extension)| (*of == service && *known == name).then_some(extension));
+        .find_map(|((of, known), extension)| {
+            (*of == service && *known == name).then_some(extension)
+        });
     let handler = match service {
         Service::Iot => HANDLERS.get(name).copied(),
         Service::IotData => None,

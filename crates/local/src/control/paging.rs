@@ -94,9 +94,8 @@ impl Page {
         mut pick: impl FnMut(&str) -> Option<Value>,
     ) -> Value {
         let after = self.after.as_deref().and_then(parse_age_key);
-        let mut item = |(date, name): &(Timestamp, String)| {
-            Some((age_key(*date, name), pick(name)?))
-        };
+        let mut item =
+            |(date, name): &(Timestamp, String)| Some((age_key(*date, name), pick(name)?));
         if oldest_first || self.ascending {
             let start = after.map_or(Bound::Unbounded, Bound::Excluded);
             let rest = ages.range((start, Bound::Unbounded));
@@ -152,8 +151,9 @@ mod tests {
 
     #[test]
     fn pages_follow_one_another_even_when_the_last_item_is_gone() {
-        let mut map: OrdMap<String, u32> =
-            (0..5).map(|index| (format!("k{index}"), index)).collect();
+        let mut map: OrdMap<String, u32> = (0..5_u32)
+            .map(|index| (format!("k{index}"), index))
+            .collect();
         let pick = |_: &str, value: &u32| Some(json!(value));
         let first = page(2, None).of_map("items", &map, pick);
         assert_eq!(first["items"], json!([0, 1]));

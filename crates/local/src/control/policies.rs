@@ -29,7 +29,10 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
 ];
 
 fn create(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (name, document) = (input.required("policyName"), input.required("policyDocument"));
+    let (name, document) = (
+        input.required("policyName"),
+        input.required("policyDocument"),
+    );
     let policy = account.write(|tx| policies::create(tx, name, document, tags(input)))?;
     Ok(json!({
         "policyName": name,
@@ -81,10 +84,12 @@ fn delete(account: &Account, input: &Input) -> Result<Value, ApiError> {
 }
 
 fn create_version(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (name, document) = (input.required("policyName"), input.required("policyDocument"));
+    let (name, document) = (
+        input.required("policyName"),
+        input.required("policyDocument"),
+    );
     let default = input.flag("setAsDefault");
-    let number =
-        account.write(|tx| policies::create_version(tx, name, document, default))?;
+    let number = account.write(|tx| policies::create_version(tx, name, document, default))?;
     Ok(json!({
         "policyArn": account.snapshot().scope.arn("policy", name),
         "policyDocument": document,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Handler;
 use super::paging::Page;
-use crate::account::{Account, ApiError, ThingPrincipalType, principals, things};
+use crate::account::{Account, ApiError, ThingPrincipalType, principals};
 use crate::model::Input;
 
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
@@ -41,7 +41,11 @@ fn principals_of(
 ) -> Result<Vec<(String, ThingPrincipalType)>, ApiError> {
     let state = account.snapshot();
     let thing = input.required("thingName");
-    things::find(&state, thing)?;
+    if !state.things.contains_key(thing) {
+        return Err(ApiError::not_found(format!(
+            "Failed to list principals for thing {thing} because the thing does not exist in your account"
+        )));
+    }
     let mut principals = state.principals_of_thing(thing);
     if let Some(wanted) = kind(input) {
         principals.retain(|(_, kind)| *kind == wanted);

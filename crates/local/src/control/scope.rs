@@ -53,7 +53,9 @@ fn presigned(query: &str) -> Option<String> {
     let pair = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
-    let decoded = percent_encoding::percent_decode_str(pair).decode_utf8().ok()?;
+    let decoded = percent_encoding::percent_decode_str(pair)
+        .decode_utf8()
+        .ok()?;
     Some(decoded.into_owned())
 }
 

@@ -29,12 +29,16 @@ pub(super) fn answer(settings: &ControlSettings, body: &Bytes, request_id: &str)
         .unwrap_or_default();
     if action == "GetCallerIdentity" {
         let account = &settings.account.snapshot().scope.account_id;
-        return xml(200, request_id, &format!(
-            "<GetCallerIdentityResponse xmlns=\"{NAMESPACE}\"><GetCallerIdentityResult>\
+        return xml(
+            200,
+            request_id,
+            &format!(
+                "<GetCallerIdentityResponse xmlns=\"{NAMESPACE}\"><GetCallerIdentityResult>\
              <Arn>arn:aws:iam::{account}:user/local</Arn><UserId>AIDALOCALCORE00000000</UserId>\
              <Account>{account}</Account></GetCallerIdentityResult>\
              <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
-        ));
+            ),
+        );
     }
     let name: String = action
         .chars()
@@ -48,11 +52,15 @@ pub(super) fn answer(settings: &ControlSettings, body: &Bytes, request_id: &str)
     settings
         .diary
         .record(Entry::refusal(error.code, error.message.clone()));
-    xml(501, request_id, &format!(
-        "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{}</Code>\
+    xml(
+        501,
+        request_id,
+        &format!(
+            "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{}</Code>\
          <Message>{}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
-        error.code, error.message
-    ))
+            error.code, error.message
+        ),
+    )
 }
 
 fn xml(status: u16, request_id: &str, body: &str) -> Response {

@@ -96,11 +96,11 @@ fn summary(template: &ProvisioningTemplate) -> Map<String, Value> {
 fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let page = Page::tokened(input)?;
     let state = account.snapshot();
-    Ok(page.of_map(
-        "templates",
-        &state.provisioning_templates,
-        |_, template| Some(Value::Object(summary(template))),
-    ))
+    Ok(
+        page.of_map("templates", &state.provisioning_templates, |_, template| {
+            Some(Value::Object(summary(template)))
+        }),
+    )
 }
 
 fn update(account: &Account, input: &Input) -> Result<Value, ApiError> {
@@ -122,7 +122,10 @@ fn delete(account: &Account, input: &Input) -> Result<Value, ApiError> {
 }
 
 fn create_version(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (name, body) = (input.required("templateName"), input.required("templateBody"));
+    let (name, body) = (
+        input.required("templateName"),
+        input.required("templateBody"),
+    );
     let default = input.flag("setAsDefault");
     let number = account.write(|tx| templates::create_version(tx, name, body, default))?;
     Ok(json!({

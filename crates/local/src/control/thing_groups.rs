@@ -38,7 +38,10 @@ fn properties(input: &Input) -> GroupProperties {
 }
 
 fn create(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (name, parent) = (input.required("thingGroupName"), input.text("parentGroupName"));
+    let (name, parent) = (
+        input.required("thingGroupName"),
+        input.text("parentGroupName"),
+    );
     let group =
         account.write(|tx| groups::create(tx, name, parent, properties(input), tags(input)))?;
     Ok(json!({
@@ -113,12 +116,14 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
     };
     let top_only = within.is_none() && recursive == Some(false);
     let page = Page::tokened(input)?;
-    Ok(page.of_map("thingGroups", &state.thing_groups, |name, group| {
-        let wanted = name.starts_with(prefix)
-            && within.as_ref().is_none_or(|within| within.contains(name))
-            && !(top_only && group.parent.is_some());
-        wanted.then(|| named(group))
-    }))
+    Ok(
+        page.of_map("thingGroups", &state.thing_groups, |name, group| {
+            let wanted = name.starts_with(prefix)
+                && within.as_ref().is_none_or(|within| within.contains(name))
+                && !(top_only && group.parent.is_some());
+            wanted.then(|| named(group))
+        }),
+    )
 }
 
 fn update(account: &Account, input: &Input) -> Result<Value, ApiError> {
@@ -139,7 +144,13 @@ fn delete(account: &Account, input: &Input) -> Result<Value, ApiError> {
 fn group_and_thing(account: &Account, input: &Input) -> Result<(String, String), ApiError> {
     let scope = &account.snapshot().scope;
     Ok((
-        name_or_arn(input, scope, "thingGroupName", "thingGroupArn", "thinggroup")?,
+        name_or_arn(
+            input,
+            scope,
+            "thingGroupName",
+            "thingGroupArn",
+            "thinggroup",
+        )?,
         name_or_arn(input, scope, "thingName", "thingArn", "thing")?,
     ))
 }

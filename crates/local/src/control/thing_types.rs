@@ -19,8 +19,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
 
 fn create(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let name = input.required("thingTypeName");
-    let thing_type =
-        account.write(|tx| types::create(tx, name, properties(input), tags(input)))?;
+    let thing_type = account.write(|tx| types::create(tx, name, properties(input), tags(input)))?;
     Ok(json!({
         "thingTypeName": thing_type.name,
         "thingTypeArn": thing_type.arn,
@@ -65,7 +64,10 @@ fn summary(thing_type: &ThingType) -> Map<String, Value> {
     Map::from_iter([
         ("thingTypeName".to_owned(), json!(thing_type.name)),
         ("thingTypeArn".to_owned(), json!(thing_type.arn)),
-        ("thingTypeProperties".to_owned(), json!(thing_type.properties)),
+        (
+            "thingTypeProperties".to_owned(),
+            json!(thing_type.properties),
+        ),
         ("thingTypeMetadata".to_owned(), Value::Object(metadata)),
     ])
 }

@@ -91,7 +91,11 @@ impl Input {
 ///
 /// # Errors
 /// A sentence naming the member and the rule it breaks.
-pub fn read_input(table: &Table, route: &Route<'_>, request: &Request<'_>) -> Result<Input, String> {
+pub fn read_input(
+    table: &Table,
+    route: &Route<'_>,
+    request: &Request<'_>,
+) -> Result<Input, String> {
     let Some(shape) = route.operation.input else {
         return Ok(Input::default());
     };
@@ -122,8 +126,9 @@ pub fn read_input(table: &Table, route: &Route<'_>, request: &Request<'_>) -> Re
         };
         match value {
             None | Some(Value::Null) => {
-                let raw = payload.as_deref() == Some(member.name.as_str());
-                if member.required && !(raw && !input.payload.is_empty()) {
+                let is_payload = payload.as_deref() == Some(member.name.as_str());
+                let sent_raw = is_payload && !input.payload.is_empty();
+                if member.required && !sent_raw {
                     let violation = Violation::new(&member.name, None, "Member must not be null");
                     return Err(violation.message());
                 }
@@ -155,7 +160,10 @@ fn body_members(
         let Some(member) = members.iter().find(|member| member.name == payload) else {
             return Ok(Body::Raw);
         };
-        if matches!(table.shape(member.shape).kind, ShapeKind::Blob | ShapeKind::String) {
+        if matches!(
+            table.shape(member.shape).kind,
+            ShapeKind::Blob | ShapeKind::String
+        ) {
             return Ok(Body::Raw);
         }
         if body.is_empty() {
@@ -278,13 +286,23 @@ mod tests {
     fn a_broken_rule_names_the_member() {
         let refused = |method, target, body| read(method, target, body).unwrap_err();
         let message = refused("POST", "/things/a%20b", "");
-        assert!(message.contains("'thingName'") && message.contains("pattern"), "{message}");
+        assert!(
+            message.contains("'thingName'") && message.contains("pattern"),
+            "{message}"
+        );
         let message = refused("GET", "/policies?pageSize=251", "");
         assert!(message.contains("'pageSize'"), "{message}");
         let message = refused("POST", "/policies/p", "{}");
         assert!(message.contains("'policyDocument'"), "{message}");
-        let message = refused("POST", "/things/a", r#"{"attributePayload":{"attributes":[]}}"#);
-        assert!(message.contains("'attributePayload.attributes'"), "{message}");
+        let message = refused(
+            "POST",
+            "/things/a",
+            r#"{"attributePayload":{"attributes":[]}}"#,
+        );
+        assert!(
+            message.contains("'attributePayload.attributes'"),
+            "{message}"
+        );
         let message = refused("PUT", "/certificates/0000?newStatus=GREAT", "");
         assert!(message.contains("'certificateId'"), "{message}");
         assert!(refused("POST", "/things/a", "{").contains("JSON"));

@@ -164,11 +164,20 @@ mod tests {
         let name = |method, path| routed(method, path).map(|(name, _)| name);
         assert_eq!(name("POST", "/things").as_deref(), Some("RegisterThing"));
         assert_eq!(name("POST", "/things/a").as_deref(), Some("CreateThing"));
-        assert_eq!(name("POST", "/target-policies/p").as_deref(), Some("DetachPolicy"));
-        assert_eq!(name("PUT", "/target-policies/p").as_deref(), Some("AttachPolicy"));
+        assert_eq!(
+            name("POST", "/target-policies/p").as_deref(),
+            Some("DetachPolicy")
+        );
+        assert_eq!(
+            name("PUT", "/target-policies/p").as_deref(),
+            Some("AttachPolicy")
+        );
         let groups = "/thing-groups/addThingToThingGroup";
         assert_eq!(name("PUT", groups).as_deref(), Some("AddThingToThingGroup"));
-        assert_eq!(name("GET", "/principals/things").as_deref(), Some("ListPrincipalThings"));
+        assert_eq!(
+            name("GET", "/principals/things").as_deref(),
+            Some("ListPrincipalThings")
+        );
         assert_eq!(name("GET", "/nowhere"), None);
         assert_eq!(name("BREW", "/things"), None);
     }

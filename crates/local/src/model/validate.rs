@@ -92,7 +92,12 @@ pub(super) fn check(
             check_count(shape, object.len(), path, value)?;
             for (name, inner) in object {
                 let name_value = Value::String(name.clone());
-                check(table, table.shape(*key), &name_value, &format!("{path}.key"))?;
+                check(
+                    table,
+                    table.shape(*key),
+                    &name_value,
+                    &format!("{path}.key"),
+                )?;
                 if !inner.is_null() {
                     let path = format!("{path}.{name}.member");
                     check(table, table.shape(*value_shape), inner, &path)?;

@@ -1,0 +1,344 @@
+//! The control plane as a client sees it: status, error type, body.
+
+use axum::http::Request as HttpRequest;
+use serde_json::json;
+use time::macros::datetime;
+
+use super::*;
+use crate::account::pki::{Identity, named};
+use crate::account::{AccountSettings, Clock};
+use crate::storage::Storage;
+
+const POLICY: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
+
+struct Core {
+    settings: Arc<ControlSettings>,
+}
+
+struct Got {
+    status: u16,
+    error: String,
+    body: Value,
+}
+
+impl Core {
+    fn new() -> Self {
+        let account = Account::open(AccountSettings {
+            account_id: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            endpoint: "localhost:8883".to_owned(),
+            clock: Clock::manual(datetime!(2026-01-01 0:00 UTC)).0,
+            storage: Storage::memory(),
+        });
+        let settings = ControlSettings::new(account.unwrap(), Diary::new(100));
+        Self {
+            settings: Arc::new(settings),
+        }
+    }
+
+    async fn call(&self, method: &str, target: &str, body: Value) -> Got {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.raw(method, target, &[], body.into_bytes()).await
+    }
+
+    async fn raw(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Got {
+        let mut request = HttpRequest::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let response = serve(State(Arc::clone(&self.settings)), request).await;
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default()
+        };
+        assert_eq!(header("x-amzn-requestid").len(), 36);
+        let (status, error) = (response.status().as_u16(), header("x-amzn-errortype"));
+        let text = to_bytes(response.into_body(), BODY_LIMIT).await.unwrap();
+        let body = serde_json::from_slice(&text).unwrap_or(Value::Null);
+        Got {
+            status,
+            error,
+            body,
+        }
+    }
+
+    async fn ok(&self, method: &str, target: &str, body: Value) -> Value {
+        let got = self.call(method, target, body).await;
+        assert_eq!(
+            got.status, 200,
+            "{method} {target}: {} {}",
+            got.error, got.body
+        );
+        got.body
+    }
+}
+
+#[tokio::test]
+async fn a_thing_with_certificate_and_policy_comes_and_goes_in_order() {
+    let core = Core::new();
+    let keys = core
+        .ok(
+            "POST",
+            "/keys-and-certificate?setAsActive=true",
+            Value::Null,
+        )
+        .await;
+    let (arn, id) = (
+        keys["certificateArn"].as_str().unwrap(),
+        keys["certificateId"].as_str().unwrap(),
+    );
+    assert!(
+        keys["keyPair"]["PrivateKey"]
+            .as_str()
+            .unwrap()
+            .contains("RSA PRIVATE KEY")
+    );
+    core.ok(
+        "POST",
+        "/things/sensor-17",
+        json!({"attributePayload": {"attributes": {"a": "1"}}}),
+    )
+    .await;
+    core.ok("POST", "/policies/p", json!({ "policyDocument": POLICY }))
+        .await;
+    core.ok("PUT", "/target-policies/p", json!({ "target": arn }))
+        .await;
+    let principal = [("x-amzn-principal", arn)];
+    let attach = "/things/sensor-17/principals?thingPrincipalType=EXCLUSIVE_THING";
+    assert_eq!(
+        core.raw("PUT", attach, &principal, vec![]).await.status,
+        200
+    );
+    let encoded = arn.replace(':', "%3A").replace('/', "%2F");
+    let attached = core
+        .ok(
+            "POST",
+            &format!("/attached-policies/{encoded}"),
+            Value::Null,
+        )
+        .await;
+    assert_eq!(attached["policies"][0]["policyName"], "p");
+    let principals = core
+        .ok("GET", "/things/sensor-17/principals-v2", Value::Null)
+        .await;
+    assert_eq!(
+        principals["thingPrincipalObjects"][0]["thingPrincipalType"],
+        "EXCLUSIVE_THING"
+    );
+    let described = core.ok("GET", "/things/sensor-17", Value::Null).await;
+    assert_eq!(described["defaultClientId"], "sensor-17");
+    assert_eq!(described["version"], 1);
+
+    let certificate = format!("/certificates/{id}");
+    let got = core.call("DELETE", &certificate, Value::Null).await;
+    assert_eq!(
+        (got.status, got.error.as_str()),
+        (406, "CertificateStateException")
+    );
+    core.ok(
+        "PUT",
+        &format!("{certificate}?newStatus=INACTIVE"),
+        Value::Null,
+    )
+    .await;
+    core.ok("POST", "/target-policies/p", json!({ "target": arn }))
+        .await;
+    assert_eq!(
+        core.raw("DELETE", "/things/sensor-17/principals", &principal, vec![])
+            .await
+            .status,
+        200
+    );
+    core.ok("DELETE", &certificate, Value::Null).await;
+    core.ok("DELETE", "/things/sensor-17", Value::Null).await;
+    core.ok("DELETE", "/policies/p", Value::Null).await;
+    let got = core.call("GET", "/things/sensor-17", Value::Null).await;
+    assert_eq!(
+        (got.status, got.error.as_str()),
+        (404, "ResourceNotFoundException")
+    );
+    let told = core.settings.diary.recent();
+    assert!(
+        told.iter()
+            .any(|entry| entry.code == "CertificateStateException")
+    );
+}
+
+#[tokio::test]
+async fn a_ca_is_registered_described_and_its_template_removed() {
+    let core = Core::new();
+    let code = core.ok("GET", "/registrationcode", Value::Null).await;
+    let root = Identity::ca("root");
+    let template = include_str!("../../../../etc/templates/device.json");
+    let register = json!({
+        "caCertificate": root.pem(),
+        "verificationCertificate": root.issue(&named(code["registrationCode"].as_str().unwrap())).pem(),
+        "registrationConfig": {
+            "templateBody": template,
+            "roleArn": "arn:aws:iam::123456789012:role/IoTProvisioning",
+        },
+    });
+    let path = "/cacertificate?setAsActive=true&allowAutoRegistration=true";
+    let ca = core.ok("POST", path, register.clone()).await;
+    let path = format!("/cacertificate/{}", ca["certificateId"].as_str().unwrap());
+    let described = core.ok("GET", &path, Value::Null).await;
+    let description = &described["certificateDescription"];
+    assert_eq!(description["status"], "ACTIVE");
+    assert_eq!(description["autoRegistrationStatus"], "ENABLE");
+    assert_eq!(description["creationDate"], 1_767_225_600.0);
+    assert_eq!(described["registrationConfig"]["templateBody"], template);
+    core.ok("PUT", &path, json!({ "removeAutoRegistration": true }))
+        .await;
+    let described = core.ok("GET", &path, Value::Null).await;
+    assert!(described.get("registrationConfig").is_none());
+    let again = core.call("POST", "/cacertificate", register).await;
+    assert_eq!(
+        (again.status, again.error.as_str()),
+        (409, "ResourceAlreadyExistsException")
+    );
+    assert_eq!(again.body["resourceArn"], ca["certificateArn"]);
+}
+
+#[tokio::test]
+async fn pages_go_both_ways_through_certificates() {
+    let core = Core::new();
+    for name in ["a", "b", "c"] {
+        let pem = Identity::ca(name).pem();
+        core.ok(
+            "POST",
+            "/certificate/register-no-ca",
+            json!({ "certificatePem": pem }),
+        )
+        .await;
+    }
+    let first = core
+        .ok("GET", "/certificates?pageSize=2", Value::Null)
+        .await;
+    let marker = first["nextMarker"]
+        .as_str()
+        .unwrap()
+        .replace('+', "%2B")
+        .replace('=', "%3D");
+    let second = core
+        .ok(
+            "GET",
+            &format!("/certificates?pageSize=2&marker={marker}"),
+            Value::Null,
+        )
+        .await;
+    assert_eq!(second["certificates"].as_array().unwrap().len(), 1);
+    assert!(second.get("nextMarker").is_none());
+    let ids = |page: &Value| {
+        let list = page["certificates"].as_array().unwrap();
+        list.iter()
+            .map(|item| item["certificateId"].clone())
+            .collect::<Vec<_>>()
+    };
+    let mut backwards = [ids(&first), ids(&second)].concat();
+    backwards.reverse();
+    let forwards = core
+        .ok("GET", "/certificates?isAscendingOrder=true", Value::Null)
+        .await;
+    assert_eq!(ids(&forwards), backwards);
+}
+
+#[tokio::test]
+async fn what_is_not_offered_says_so_in_json() {
+    let core = Core::new();
+    let got = core.call("GET", "/jobs", Value::Null).await;
+    assert_eq!(
+        (got.status, got.error.as_str()),
+        (501, "NotImplementedException")
+    );
+    assert!(got.body["message"].as_str().unwrap().contains("ListJobs"));
+    let got = core.call("GET", "/", Value::Null).await;
+    assert_eq!(
+        (got.status, got.error.as_str()),
+        (404, "UnknownOperationException")
+    );
+    let scope = "AWS4-HMAC-SHA256 Credential=A/20260101/eu-west-1/sqs/aws4_request, SignedHeaders=host, Signature=0";
+    let got = core
+        .raw("POST", "/", &[("authorization", scope)], vec![])
+        .await;
+    assert_eq!(got.status, 501);
+    assert!(got.body["message"].as_str().unwrap().contains("sqs"));
+    let got = core.call("POST", "/_local/reset", Value::Null).await;
+    assert_eq!(got.status, 501);
+}
+
+#[tokio::test]
+async fn a_wrong_request_is_refused_with_the_member_it_is_about() {
+    let core = Core::new();
+    for (method, target, body) in [
+        ("POST", "/things/a%20b", Value::Null),
+        ("POST", "/policies/p", json!({})),
+        ("POST", "/policies/p", json!({ "policyDocument": 7 })),
+        ("GET", "/things?maxResults=many", Value::Null),
+        ("GET", "/things?nextToken=%25%25", Value::Null),
+        ("PUT", "/certificates/xyz?newStatus=ACTIVE", Value::Null),
+        (
+            "POST",
+            "/cacertificate?setAsActive=perhaps",
+            json!({ "caCertificate": "x" }),
+        ),
+    ] {
+        let got = core.call(method, target, body).await;
+        assert_eq!(
+            (got.status, got.error.as_str()),
+            (400, "InvalidRequestException"),
+            "{target}"
+        );
+    }
+    let got = core.raw("POST", "/policies/p", &[], vec![0xff, 0x00]).await;
+    assert_eq!(got.status, 400);
+    let got = core
+        .raw("POST", "/policies/p", &[], vec![b'['; BODY_LIMIT + 1])
+        .await;
+    assert_eq!(got.status, 413);
+}
+
+#[tokio::test]
+async fn an_operation_from_outside_wins() {
+    let core = Core::new();
+    let extension: Extension = Arc::new(|input: Input| {
+        Box::pin(async move {
+            Ok(Answer::Json(
+                json!({ "certificatePem": input.required("templateBody") }),
+            ))
+        })
+    });
+    let settings =
+        ControlSettings::clone(&core.settings).with(Service::Iot, "RegisterThing", extension);
+    let core = Core {
+        settings: Arc::new(settings),
+    };
+    let got = core
+        .ok("POST", "/things", json!({ "templateBody": "{}" }))
+        .await;
+    assert_eq!(got["certificatePem"], "{}");
+    assert!(operations(&core.settings).contains(&(Service::Iot, "RegisterThing")));
+}
+
+#[test]
+fn every_handler_is_an_operation_of_the_model() {
+    for name in HANDLERS.keys() {
+        assert!(
+            model::table(Service::Iot).operation(name).is_some(),
+            "{name}"
+        );
+    }
+}
