@@ -166,6 +166,22 @@ fn every_curve_and_key_size_of_aws_is_verified_in_both_versions() {
 }
 
 #[test]
+fn a_critical_extension_nobody_knows_is_refused() {
+    let with_extension = |critical| {
+        certificate(p256(), 2, |builder| {
+            let oid = openssl::asn1::Asn1Object::from_str("1.3.6.1.4.1.55555.1").unwrap();
+            let value = openssl::asn1::Asn1OctetString::new_from_bytes(b"\x0c\x01x").unwrap();
+            let extension =
+                openssl::x509::X509Extension::new_from_der(&oid, critical, &value).unwrap();
+            builder.append_extension(extension).unwrap();
+        })
+    };
+    with(with_extension(false), SslVersion::TLS1_3).unwrap();
+    let refused = with(with_extension(true), SslVersion::TLS1_3).unwrap_err();
+    assert!(refused.contains("Critical"), "{refused}");
+}
+
+#[test]
 fn a_device_without_a_certificate_does_not_get_through() {
     for version in BOTH {
         let seen = handshake(Device {

@@ -11,6 +11,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::x509::X509;
@@ -45,8 +46,8 @@ impl ClientCertVerifier for PossessionVerifier {
             ));
         }
         for certificate in std::iter::once(end_entity).chain(intermediates) {
-            X509::from_der(certificate)
-                .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+            X509::from_der(certificate).map_err(|_| BAD_ENCODING)?;
+            refuse_unknown_critical(certificate)?;
         }
         Ok(ClientCertVerified::assertion())
     }
@@ -113,6 +114,26 @@ fn offered(scheme: SignatureScheme) -> bool {
             | SignatureScheme::RSA_PKCS1_SHA384
             | SignatureScheme::RSA_PKCS1_SHA512
     )
+}
+
+/// RFC 5280, 4.2: a certificate with a critical extension one does not know must be rejected.
+fn refuse_unknown_critical(certificate: &[u8]) -> Result<(), Error> {
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| BAD_ENCODING)?;
+    let unknown = certificate.extensions().iter().any(|extension| {
+        extension.critical
+            && matches!(
+                extension.parsed_extension(),
+                ParsedExtension::UnsupportedExtension { .. }
+                    | ParsedExtension::ParseError { .. }
+                    | ParsedExtension::Unparsed
+            )
+    });
+    if unknown {
+        return Err(Error::InvalidCertificate(
+            CertificateError::UnhandledCriticalExtension,
+        ));
+    }
+    Ok(())
 }
 
 fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
