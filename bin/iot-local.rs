@@ -236,7 +236,10 @@ fn tell(core: &Local, common: &Common) {
         loop {
             let line = match entries.recv().await {
                 Ok(entry) if entry.refused => format!("iot-local: refused: {entry}"),
-                Ok(entry) => format!("iot-local: {}", entry.sentence),
+                Ok(entry) => match &entry.client_id {
+                    Some(client_id) => format!("iot-local: {client_id}: {}", entry.sentence),
+                    None => format!("iot-local: {}", entry.sentence),
+                },
                 Err(RecvError::Lagged(missed)) => format!("iot-local: … {missed} entries more"),
                 Err(RecvError::Closed) => break,
             };

@@ -1,1 +1,75 @@
-//!
+//! What a script can rely on, for every program.
+
+use serde_json::Value;
+
+use crate::support::{Folder, PROGRAMS};
+
+#[test]
+fn every_program_explains_itself_with_examples() {
+    let folder = Folder::new();
+    for program in PROGRAMS {
+        let help = folder.run(program, &["--help"]).ok();
+        assert!(help.contains("Example"), "{program}: {help}");
+        assert!(help.contains("--output"), "{program}: {help}");
+        assert!(
+            !help.starts_with("Flags"),
+            "{program} says what it does: {help}"
+        );
+        let version = folder.run(program, &["--version"]).ok();
+        assert!(version.starts_with(program), "{version}");
+    }
+    assert_eq!(folder.files(), Vec::<String>::new());
+}
+
+#[test]
+fn help_texts_change_only_on_purpose() {
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_so_on_stderr_alone() {
+    let folder = Folder::new();
+    for program in PROGRAMS {
+        let stderr = folder.run(program, &["--no-such-flag"]).fails(2);
+        assert!(stderr.contains("--no-such-flag"), "{program}: {stderr}");
+    }
+}
+
+#[test]
+fn in_json_mode_every_error_is_one_object() {
+    let mut folder = Folder::new();
+    folder.set("JITP_OUTPUT", "json");
+    for (program, arguments, code) in [
+        ("provision", vec!["sensor"], 4),
+        ("provision", vec![], 2),
+        ("register", vec![], 4),
+        ("pub", vec!["sensor", "hello"], 4),
+        ("sub", vec!["sensor"], 4),
+        ("create-root", vec!["root", "Luxembourg"], 3),
+    ] {
+        let ended = folder.run(program, &arguments);
+        let stderr = ended.fails(code);
+        let error: Value = serde_json::from_str(&stderr)
+            .unwrap_or_else(|_| panic!("{program} {arguments:?}: {stderr}"));
+        let error = &error["error"];
+        for member in ["code", "message", "hint", "retryable", "requestId"] {
+            assert!(error.get(member).is_some(), "{program}: {stderr}");
+        }
+        assert_eq!(error["retryable"], false, "{program}: {stderr}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_environment_variable_and_exit_code() {
+    let readme = include_str!("../../README.md");
+    for variable in jitp_cli::environment::VARIABLES {
+        let row = format!("| `{}` | {} |", variable.name, variable.meaning);
+        assert!(readme.contains(&row), "missing in the README: {row}");
+    }
+    for code in 0..=10 {
+        assert!(
+            readme.contains(&format!("\n| {code} | ")),
+            "exit code {code}"
+        );
+    }
+}

@@ -27,8 +27,17 @@ pub struct Common {
     #[arg(long, value_name = "DIR", default_value = ".", global = true)]
     pub dir: PathBuf,
 
-    /// Format of the answer on stdout
-    #[arg(long, value_name = "FORMAT", env = environment::JITP_OUTPUT, default_value = "text", hide_possible_values = false, global = true)]
+    /// Format of the answer on stdout, text or json [default: JITP_OUTPUT, then text]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = environment::JITP_OUTPUT,
+        hide_env = true,
+        default_value = "text",
+        hide_default_value = true,
+        hide_possible_values = true,
+        global = true
+    )]
     pub output: OutputFormat,
 
     /// Say nothing on stderr but errors

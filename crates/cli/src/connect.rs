@@ -52,7 +52,7 @@ impl ConnectFlags {
             common.warn(warning.to_string());
         }
         let trust = self.trust()?;
-        let endpoint: Endpoint = match named(self.endpoint.as_deref()) {
+        let endpoint: Endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.parse(),
             None => describe_endpoint().await?.parse(),
         }
@@ -87,11 +87,7 @@ impl ConnectFlags {
     }
 
     fn trust(&self) -> Result<Trust> {
-        let Some(path) = self
-            .cafile
-            .as_deref()
-            .filter(|path| !path.as_os_str().is_empty())
-        else {
+        let Some(path) = &self.cafile else {
             return Ok(Trust::amazon_roots());
         };
         let pem = std::fs::read(path).map_err(|error| {
@@ -114,11 +110,6 @@ fn narrate(common: &Common, device: &ThingName, event: &Event) {
     if !matches!(event, Event::Attempt { .. }) {
         common.say(format!("{device}: {event}"));
     }
-}
-
-/// A variable that is set to nothing counts as not set.
-fn named(value: Option<&str>) -> Option<&str> {
-    value.filter(|value| !value.is_empty())
 }
 
 fn mqtt_identity(device: &DeviceIdentity) -> Result<Identity> {

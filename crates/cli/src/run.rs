@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use tokio::runtime::{Builder, Runtime};
@@ -93,7 +94,8 @@ where
     let command = Line::<A>::command()
         .name(name.clone())
         .bin_name(name.clone())
-        .version(env!("CARGO_PKG_VERSION"));
+        .version(env!("CARGO_PKG_VERSION"))
+        .mut_args(ignore_empty_variable);
     let json_asked = asks_for_json(&arguments);
     let line = command
         .try_get_matches_from(arguments)
@@ -114,6 +116,19 @@ where
             complain(&failure, &name, json);
             ExitCode::from(failure.exit() as u8)
         }
+    }
+}
+
+/// A variable that is set to nothing, as makefiles export them, counts as not set.
+fn ignore_empty_variable(argument: clap::Arg) -> clap::Arg {
+    let is_empty = argument
+        .get_env()
+        .and_then(std::env::var_os)
+        .is_some_and(|value| value.is_empty());
+    if is_empty {
+        argument.env(Resettable::Reset)
+    } else {
+        argument
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Refusal {
     pub code: &'static str,
     /// The cause in one sentence.
     pub sentence: String,
+    /// Whether this is how a first connection ends, and nothing is wrong.
+    pub expected: bool,
 }
 
 impl Refusal {
@@ -62,6 +64,14 @@ impl Refusal {
         Self {
             code,
             sentence: sentence.into(),
+            expected: false,
+        }
+    }
+
+    fn first_contact(code: &'static str, sentence: impl Into<String>) -> Self {
+        Self {
+            expected: true,
+            ..Self::new(code, sentence)
         }
     }
 }
@@ -101,10 +111,15 @@ impl Admission {
     /// # Errors
     /// Why the connection is to be closed; the diary has it already.
     pub fn admit(&self, peer: &Peer, client_id: &str) -> Result<Admitted, Refusal> {
-        let verdict = self.judge(peer);
+        let verdict = self.judge(peer, client_id);
         if let Err(refusal) = &verdict {
-            self.diary.record(
+            let entry = if refusal.expected {
+                Entry::step(refusal.code, refusal.sentence.clone())
+            } else {
                 Entry::refusal(refusal.code, refusal.sentence.clone())
+            };
+            self.diary.record(
+                entry
                     .client(client_id)
                     .certificate(peer.certificate.id.clone()),
             );
@@ -158,17 +173,17 @@ impl Admission {
             if let Some(ca) = ca
                 && certificate.status == CertificateStatus::PendingActivation
             {
-                just_in_time(&self.account, &self.diary, ca, &certificate.x509);
+                just_in_time(&self.account, &self.diary, ca, &certificate.x509, "");
             }
         }
     }
 
-    fn judge(&self, peer: &Peer) -> Result<Admitted, Refusal> {
+    fn judge(&self, peer: &Peer, client_id: &str) -> Result<Admitted, Refusal> {
         let state = self.account.snapshot();
         let x509 = &peer.certificate;
         match state.certificates.get(&x509.id) {
             Some(certificate) => self.judge_registered(&state, certificate, peer),
-            None => Err(self.register_unknown(&state, peer)),
+            None => Err(self.register_unknown(&state, peer, client_id)),
         }
     }
 
@@ -236,7 +251,7 @@ impl Admission {
     }
 
     /// First contact. The answer is a refusal in every case, as on AWS.
-    fn register_unknown(&self, state: &State, peer: &Peer) -> Refusal {
+    fn register_unknown(&self, state: &State, peer: &Peer, client_id: &str) -> Refusal {
         let ca = match self.auto_registering_ca(state, peer) {
             Ok(ca) => ca,
             Err(refusal) => return refusal,
@@ -262,17 +277,18 @@ impl Admission {
         };
         self.announce_registered(&self.account.snapshot(), &certificate);
         if ca.registration_config.is_none() {
-            return Refusal::new(
+            return Refusal::first_contact(
                 "JITR_REGISTERED",
-                "first connection: the certificate is registered PENDING_ACTIVATION; the CA has no template, so somebody must activate it",
+                "first connection: certificate registered PENDING_ACTIVATION, connection closed; its CA has no template, so somebody must activate it",
             );
         }
         let (account, diary) = (self.account.clone(), self.diary.clone());
         let x509 = Arc::clone(&certificate.x509);
-        tokio::spawn(async move { just_in_time(&account, &diary, &ca, &x509) });
-        Refusal::new(
+        let client_id = client_id.to_owned();
+        tokio::spawn(async move { just_in_time(&account, &diary, &ca, &x509, &client_id) });
+        Refusal::first_contact(
             "JITP_STARTED",
-            "first connection: the certificate is registered PENDING_ACTIVATION and its template is executed; the next connection is served",
+            "first connection: certificate registered PENDING_ACTIVATION, connection closed; executing the template of its CA",
         )
     }
 
@@ -369,8 +385,20 @@ impl Gate for Admission {
 }
 
 /// Executes a CA's template for a certificate that waits for it, and tells the diary each step.
-fn just_in_time(account: &Account, diary: &Diary, ca: &CaCertificate, x509: &X509) {
-    let entry = |entry: Entry| diary.record(entry.certificate(x509.id.clone()));
+fn just_in_time(
+    account: &Account,
+    diary: &Diary,
+    ca: &CaCertificate,
+    x509: &X509,
+    client_id: &str,
+) {
+    let entry = |entry: Entry| {
+        let entry = entry.certificate(x509.id.clone());
+        diary.record(match client_id {
+            "" => entry,
+            _ => entry.client(client_id),
+        });
+    };
     let Some(config) = &ca.registration_config else {
         return;
     };

@@ -314,6 +314,7 @@ impl Classified for StartError {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Class::Conflict
             }
+            Self::Storage(StorageError::Locked { .. }) => Class::Conflict,
             _ => Class::Configuration,
         }
     }
