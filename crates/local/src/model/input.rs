@@ -115,13 +115,13 @@ pub fn read_input(
     for member in members {
         let value = match member.location {
             Location::Body => body.remove(&member.wire_name),
-            Location::Uri => label(route, member)?,
+            Location::Uri => label(table, route, member)?,
             Location::Query => query(table, member, request.query)?,
             Location::Header => request
                 .headers
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(&member.wire_name))
-                .map(|(_, text)| Value::String((*text).to_owned())),
+                .map(|(_, text)| convert(&table.shape(member.shape).kind, (*text).to_owned())),
             Location::Headers => None,
         };
         match value {
@@ -186,7 +186,7 @@ fn json(body: &Bytes) -> Result<Value, String> {
         .map_err(|error| format!("The body of the request is not valid JSON: {error}"))
 }
 
-fn label(route: &Route<'_>, member: &Member) -> Result<Option<Value>, String> {
+fn label(table: &Table, route: &Route<'_>, member: &Member) -> Result<Option<Value>, String> {
     let Some((_, value)) = route
         .labels
         .iter()
@@ -195,7 +195,10 @@ fn label(route: &Route<'_>, member: &Member) -> Result<Option<Value>, String> {
         return Ok(None);
     };
     match value {
-        Some(value) => Ok(Some(Value::String(value.clone()))),
+        Some(value) => {
+            let kind = &table.shape(member.shape).kind;
+            Ok(Some(convert(kind, value.clone())))
+        }
         None => Err(format!("'{}' in the path is not UTF-8", member.name)),
     }
 }
@@ -223,7 +226,7 @@ fn query(table: &Table, member: &Member, query: &str) -> Result<Option<Value>, S
     Ok(found.pop().map(|text| convert(&shape.kind, text)))
 }
 
-/// Text of a query as the type it stands for; what does not convert stays text and is then refused.
+/// Text of a path, query or header as the type it stands for; what does not convert stays text and is then refused.
 fn convert(kind: &ShapeKind, text: String) -> Value {
     match kind {
         ShapeKind::Boolean => match text.as_str() {
@@ -280,6 +283,8 @@ mod tests {
         let input = read("GET", "/policies?pageSize=3&isAscendingOrder=false", "").unwrap();
         assert_eq!(input.number("pageSize"), Some(3));
         assert_eq!(input.optional_flag("ascendingOrder"), Some(false));
+        let input = read("GET", "/provisioning-templates/t/versions/2", "").unwrap();
+        assert_eq!(input.number("versionId"), Some(2));
     }
 
     #[test]
