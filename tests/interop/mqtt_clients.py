@@ -105,7 +105,7 @@ class Client:
         self.paho.loop_start()
         return self.answer()
 
-    def _answer(self):
+    def answer(self):
         try:
             return self.answers.get(timeout=SECONDS)
         except queue.Empty:
@@ -575,7 +575,7 @@ def mosquitto(program, core, identity, version, *arguments):
         raise Skipped(f"{program} is not installed")
     flags = ["-h", core.host, "-p", str(core.port), "--cafile", core.cafile]
     flags += ["--cert", identity.certificate_file, "--key", identity.key_file]
-    flags += ["-V", "mqttv5" if version == paho.MQTTv5 else "mqttv311"]
+    flags += ["-V", "mqttv5" if version == paho.MQTTv5 else "mqttv311", "-i", unique(program)]
     return [program, *flags, *arguments]
 
 
@@ -589,7 +589,8 @@ def mosquitto_pub_reaches_mosquitto_sub_in_order(core, version):
     subscribe = mosquitto(
         "mosquitto_sub", core, device(core), version, "-t", topic, "-q", "1", "-C", "5", "-d"
     )
-    with subprocess.Popen(subscribe, stdout=subprocess.PIPE, text=True) as subscriber:
+    # With -d it tells about the SUBACK, and without stdbuf only at its end.
+    with subprocess.Popen(["stdbuf", "-oL", *subscribe], stdout=subprocess.PIPE, text=True) as subscriber:
         try:
             lines = iter(subscriber.stdout.readline, "")
             assert any("SUBACK" in line for line in lines), "no SUBACK"

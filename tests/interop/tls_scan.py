@@ -1,8 +1,12 @@
 """Judges the TLS port with sslyze, openssl s_client and gnutls-cli."""
 
+import contextlib
 import functools
 import shutil
+import socket
+import ssl
 import subprocess
+from pathlib import Path
 
 import sslyze
 
@@ -28,11 +32,12 @@ def scan(core):
         sslyze.ServerNetworkConfiguration(
             tls_server_name_indication=core.host,
             tls_client_auth_credentials=sslyze.ClientAuthenticationCredentials(
-                certificate_chain_path=identity.certificate_file, key_path=identity.key_file
+                certificate_chain_path=Path(identity.certificate_file),
+                key_path=Path(identity.key_file),
             ),
         ),
         scan_commands_extra_arguments=sslyze.ScanCommandsExtraArguments(
-            certificate_info=sslyze.CertificateInfoExtraArgument(custom_ca_file=core.cafile)
+            certificate_info=sslyze.CertificateInfoExtraArgument(custom_ca_file=Path(core.cafile))
         ),
     )
     scanner = sslyze.Scanner()
@@ -44,7 +49,7 @@ def scan(core):
 
 def found(core, command):
     attempt = getattr(scan(core), command)
-    assert attempt.result, f"sslyze failed at {command}: {attempt.error_reason}"
+    assert attempt.result, f"sslyze failed at {command}: {attempt.error_reason}: {attempt.error_trace}"
     return attempt.result
 
 
@@ -108,9 +113,20 @@ def the_extended_master_secret_is_supported(core):
 
 
 @case
-def early_data_is_not_accepted(core):
-    """Early data can be replayed, and a CONNECT in it would come without proof of possession."""
-    assert not found(core, "tls_1_3_early_data").supports_early_data
+def sessions_are_not_resumed(core):
+    """AWS IoT Core issues no session tickets (developer guide, "Transport security")."""
+    resumption = found(core, "session_resumption")
+    for how in ("session_id_resumption_result", "tls_ticket_resumption_result"):
+        told = getattr(resumption, how).name
+        assert told == "NOT_SUPPORTED", f"TLS 1.2, {how}: {told}"
+    context = ssl.create_default_context(cafile=core.cafile)
+    context.load_cert_chain(device(core).certificate_file, device(core).key_file)
+    with socket.create_connection((core.host, core.port), timeout=1) as plain:
+        with context.wrap_socket(plain, server_hostname=core.host) as tls:
+            assert tls.version() == "TLSv1.3", tls.version()
+            with contextlib.suppress(TimeoutError):
+                tls.recv(1)  # tickets come after the handshake
+            assert not tls.session.has_ticket, "TLS 1.3: a ticket"
 
 
 @case
