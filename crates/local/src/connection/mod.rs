@@ -1,5 +1,21 @@
 //! A connection: one task that reads, decodes a batch, handles it, makes durable what it is about to
 //! acknowledge, and writes its answers and whatever its session has for it in one go.
+//!
+//! Where AWS's documents are silent, this is what happens here:
+//!
+//! - MQTT 3.1 (level 3) and anything that is no CONNECT is closed without an answer.
+//! - An empty client id in 3.1.1, and one above 128 bytes, gets CONNACK 2 (MQTT 5: 0x85 for the long one).
+//! - SUBSCRIBE with QoS 2 closes the connection as PUBLISH does (MQTT 5: DISCONNECT 0x9B).
+//! - A publish on an unknown or read-only `$` topic closes the connection (MQTT 5: DISCONNECT 0x90).
+//! - A packet or payload that is too large closes with 0x97, since AWS lists no 0x95; so does a SUBSCRIBE
+//!   with more than 8 filters. A 51st subscription is 0x97 in the SUBACK of MQTT 5 and closes 3.1.1.
+//! - A bad topic is a PUBACK 0x90 at QoS 1 of MQTT 5, and closes in every other case.
+//! - The receive maximum of 100 binds MQTT 5 clients; 3.1.1 has no word for it and may send more.
+//! - Unacknowledged messages are sent again when the client reconnects, never while it is connected.
+//! - A will has no delay. Its topic may not be reserved.
+//! - A deactivated certificate ends its connections at once (`FORBIDDEN_ACCESS`), where AWS takes minutes;
+//!   a denied publish or subscribe ends them with `AUTH_ERROR`.
+//! - A changed policy holds from the next packet on; `iot:Connect` is not asked again.
 
 mod connect;
 mod ending;

@@ -89,14 +89,10 @@ impl Session {
             retain,
             message: copies.kept(),
         };
-        if self.durable
-            && state.expiry > 0
-            && let Some(writes) = writes
-        {
-            writes.push(record::write_message(self, &pending));
-        }
+        let write = (self.durable && state.expiry > 0 && writes.is_some())
+            .then(|| record::write_message(self, &pending));
         let packet_id = free_packet_id(state);
-        match &mut state.live {
+        let delivery = match &mut state.live {
             Some(live) if state.pending.is_empty() && state.in_flight.len() < live.window => {
                 let sent = self.send(live, copies, qos, retain, packet_id);
                 if sent != Delivery::NotDelivered {
@@ -109,7 +105,13 @@ impl Session {
                 state.pending.push_back(pending);
                 Delivery::Delivered
             }
+        };
+        if delivery != Delivery::NotDelivered
+            && let Some(writes) = writes
+        {
+            writes.extend(write);
         }
+        delivery
     }
 
     /// Sends a retained message as the answer to a subscription.
@@ -216,12 +218,8 @@ impl Session {
         }
     }
 
-    /// Puts what was in flight to the connection before back in front of what waits, and sends what
-    /// there is room for. AWS redelivers with a new packet id and without DUP.
+    /// Sends a connection that has just been attached what there is room for.
     pub(super) fn resume(&self, state: &mut State, now: i64, writes: &mut Vec<Write>) {
-        while let Some(sent) = state.in_flight.pop_back() {
-            state.pending.push_front(sent.pending);
-        }
         self.send_pending(state, now, Some(writes));
     }
 

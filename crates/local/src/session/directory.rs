@@ -143,6 +143,11 @@ impl Directory {
         let mut state = session.state.lock();
         state.expiry = opening.expiry;
         state.expires_at = None;
+        // What was in flight to the connection before goes back in front of what waits, before anybody
+        // can deliver to the new one. AWS redelivers with a new packet id and without DUP.
+        while let Some(sent) = state.in_flight.pop_back() {
+            state.pending.push_front(sent.pending);
+        }
         state.live = Some(Box::new(opening.live));
         drop(state);
         slot.session = Some(Arc::clone(&session));
