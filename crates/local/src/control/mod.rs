@@ -14,6 +14,7 @@ mod fields;
 mod paging;
 mod policies;
 mod principals;
+mod registration;
 mod scope;
 mod sts;
 mod tags;
@@ -47,7 +48,7 @@ pub use answer::Answer;
 /// Largest body read, in octets; the largest modelled member is far smaller.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// An operation given from outside this module, for example `RegisterThing` by provisioning or `Publish` by the broker.
+/// An operation given from outside this module, for example `Publish` by the broker.
 pub type Extension =
     Arc<dyn Fn(Input) -> BoxFuture<'static, Result<Answer, ApiError>> + Send + Sync>;
 
@@ -110,7 +111,7 @@ pub fn operations(settings: &ControlSettings) -> Vec<(Service, &'static str)> {
 type Handler = fn(&Account, &Input) -> Result<Value, ApiError>;
 
 static HANDLERS: LazyLock<HashMap<&'static str, Handler>> = LazyLock::new(|| {
-    let families: [&[(&'static str, Handler)]; 12] = [
+    let families: [&[(&'static str, Handler)]; 14] = [
         authorization::OPERATIONS,
         billing_groups::OPERATIONS,
         ca::OPERATIONS,
@@ -119,20 +120,21 @@ static HANDLERS: LazyLock<HashMap<&'static str, Handler>> = LazyLock::new(|| {
         events::OPERATIONS,
         policies::OPERATIONS,
         principals::OPERATIONS,
+        registration::OPERATIONS,
         tags::OPERATIONS,
         templates::OPERATIONS,
         thing_groups::OPERATIONS,
+        thing_types::OPERATIONS,
         things::OPERATIONS,
     ];
-    let all = families.into_iter().chain([thing_types::OPERATIONS]);
-    all.flatten().copied().collect()
+    families.into_iter().flatten().copied().collect()
 });
 
 /// Operations that make keys, which takes tens of milliseconds.
 const SLOW: [&str; 3] = [
     "CreateKeysAndCertificate",
     "CreateCertificateFromCsr",
-    "CreateProvisioningClaim",
+    "RegisterThing",
 ];
 
 async fn serve(State(settings): State<Arc<ControlSettings>>, request: Request<Body>) -> Response {

@@ -315,22 +315,77 @@ async fn a_wrong_request_is_refused_with_the_member_it_is_about() {
 async fn an_operation_from_outside_wins() {
     let core = Core::new();
     let extension: Extension = Arc::new(|input: Input| {
-        Box::pin(async move {
-            Ok(Answer::Json(
-                json!({ "certificatePem": input.required("templateBody") }),
-            ))
-        })
+        Box::pin(async move { Ok(Answer::Json(json!({ "echo": input.required("topic") }))) })
     });
     let settings =
-        ControlSettings::clone(&core.settings).with(Service::Iot, "RegisterThing", extension);
+        ControlSettings::clone(&core.settings).with(Service::IotData, "Publish", extension);
     let core = Core {
         settings: Arc::new(settings),
     };
-    let got = core
-        .ok("POST", "/things", json!({ "templateBody": "{}" }))
-        .await;
-    assert_eq!(got["certificatePem"], "{}");
-    assert!(operations(&core.settings).contains(&(Service::Iot, "RegisterThing")));
+    let got = core.call("POST", "/topics/a%2Fb", Value::Null).await;
+    assert_eq!(got.status, 200);
+    assert!(operations(&core.settings).contains(&(Service::IotData, "Publish")));
+}
+
+#[tokio::test]
+async fn a_template_is_executed_by_register_thing() {
+    let core = Core::new();
+    let template = json!({
+        "Parameters": { "Name": { "Type": "String" }, "Csr": { "Type": "String" } },
+        "Resources": {
+            "thing": { "Type": "AWS::IoT::Thing", "Properties": { "ThingName": { "Ref": "Name" } } },
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": { "CertificateSigningRequest": { "Ref": "Csr" } },
+            },
+            "policy": { "Type": "AWS::IoT::Policy", "Properties": { "PolicyDocument": POLICY } },
+        },
+    });
+    let body = json!({
+        "templateBody": template.to_string(),
+        "parameters": { "Name": "sensor-17", "Csr": Identity::ca("x").csr() },
+    });
+    let made = core.ok("POST", "/things", body).await;
+    let pem = made["certificatePem"].as_str().unwrap();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE"));
+    let arns = made["resourceArns"].as_object().unwrap();
+    assert!(arns["thing"].as_str().unwrap().ends_with("thing/sensor-17"));
+    let state = core.settings.account.snapshot();
+    let (id, certificate) = state.certificates.iter().next().unwrap();
+    assert_eq!(certificate.status.as_str(), "ACTIVE");
+    assert_eq!(state.policies_of_certificate(id).len(), 1);
+    let body = json!({ "templateBody": "{" });
+    let got = core.call("POST", "/things", body).await;
+    assert_eq!(got.error, "InvalidRequestException");
+}
+
+#[tokio::test]
+async fn authorization_is_tested_with_the_engine_of_the_broker() {
+    let core = Core::new();
+    let path = "/keys-and-certificate?setAsActive=true";
+    let keys = core.ok("POST", path, Value::Null).await;
+    let arn = keys["certificateArn"].as_str().unwrap();
+    let arn_of = |name: &str| format!("arn:aws:iot:eu-west-1:123456789012:{name}");
+    let policy = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "iot:Publish", "Resource": arn_of("topic/${iot:ClientId}") },
+        { "Effect": "Deny", "Action": "iot:Subscribe", "Resource": "*" },
+    ]});
+    let body = json!({ "policyDocument": policy.to_string() });
+    core.ok("POST", "/policies/p", body).await;
+    let body = json!({ "target": arn });
+    core.ok("PUT", "/target-policies/p", body).await;
+    let ask = json!({ "principal": arn, "authInfos": [
+        { "actionType": "PUBLISH", "resources": [arn_of("topic/sensor-17")] },
+        { "actionType": "PUBLISH", "resources": [arn_of("topic/other")] },
+        { "actionType": "SUBSCRIBE", "resources": [arn_of("topicfilter/#")] },
+    ]});
+    let path = "/test-authorization?clientId=sensor-17";
+    let got = core.ok("POST", path, ask).await;
+    let decision = |index: usize| got["authResults"][index]["authDecision"].clone();
+    let decisions = [decision(0), decision(1), decision(2)];
+    assert_eq!(decisions, ["ALLOWED", "IMPLICIT_DENY", "EXPLICIT_DENY"]);
+    let allowing = &got["authResults"][0]["allowed"]["policies"];
+    assert_eq!(allowing[0]["policyName"], "p");
 }
 
 #[test]
