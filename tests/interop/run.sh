@@ -20,6 +20,10 @@ passed=0 failed=0 skipped=0
 
 main() {
     local judges=("$@") judge
+    if [ ! -x "$BIN/iot-local" ]; then
+        echo "run.sh: no programs in $BIN; remedy: make" >&2
+        exit 1
+    fi
     [ ${#judges[@]} -gt 0 ] || judges=("${all[@]}")
     for judge in "${judges[@]}"; do
         run_judge "$judge"
