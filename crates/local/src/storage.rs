@@ -270,6 +270,14 @@ impl Storage {
         }
     }
 
+    /// Makes every later commit run out of room, as a full disk does.
+    #[cfg(test)]
+    pub(crate) fn fill_up(&self) {
+        let disk = self.disk.as_ref().unwrap();
+        let connection = disk.connection.lock();
+        connection.pragma_update(None, "max_page_count", 1).unwrap();
+    }
+
     /// Deletes every record of the given spaces.
     ///
     /// # Errors
@@ -476,6 +484,22 @@ mod tests {
         }
         let records = storage.load("thing").unwrap();
         assert_eq!(records, [(b"a".to_vec(), b"499".to_vec())]);
+        drop(storage);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_and_what_was_there_stays() {
+        let dir = directory();
+        let storage = Storage::open(&dir).unwrap();
+        storage.commit(vec![put("a", "1")]).unwrap();
+        storage.fill_up();
+        let large = "x".repeat(1_000_000);
+        let refused = storage.commit(vec![put("b", &large)]).unwrap_err();
+        assert!(matches!(refused, StorageError::Full { .. }), "{refused}");
+        let refused = storage.commit_async(vec![put("b", &large)]).await;
+        assert!(matches!(refused, Err(StorageError::Full { .. })));
+        assert_eq!(storage.load("thing").unwrap().len(), 1);
         drop(storage);
         fs::remove_dir_all(&dir).unwrap();
     }

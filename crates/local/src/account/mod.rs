@@ -9,6 +9,7 @@ pub mod certificates;
 mod clock;
 mod error;
 pub mod groups;
+mod index;
 pub mod issuing;
 mod open;
 #[cfg(test)]

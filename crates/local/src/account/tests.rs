@@ -593,6 +593,28 @@ fn a_failed_change_leaves_no_trace_and_tells_nobody() {
 }
 
 #[test]
+fn a_change_that_cannot_be_stored_is_not_made() {
+    let dir = std::env::temp_dir().join(format!("iot-local-account-{}", uuid::Uuid::new_v4()));
+    let storage = Storage::open(&dir).unwrap();
+    let (account, _) = account_with(storage.clone());
+    storage.fill_up();
+    let error = (0..1000)
+        .find_map(|index| {
+            let ask = CreateThing {
+                name: format!("t{index}"),
+                ..CreateThing::default()
+            };
+            account.write(|tx| things::create(tx, ask)).err()
+        })
+        .unwrap();
+    assert_eq!(error.code, "ServiceUnavailableException");
+    let stored = storage.load(space::THING).unwrap().len();
+    assert_eq!(account.snapshot().things.len(), stored);
+    drop((account, storage));
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
 fn everything_is_there_again_after_a_restart() {
     let dir = std::env::temp_dir().join(format!("iot-local-account-{}", uuid::Uuid::new_v4()));
     let (account, _) = account_with(Storage::open(&dir).unwrap());

@@ -64,6 +64,7 @@ fn status(service: Option<Service>, code: &str) -> u16 {
     let modelled = service.and_then(|service| model::table(service).error_status(code));
     modelled.unwrap_or(match code {
         "UnknownOperationException" => 404,
+        "RequestTimeoutException" => 408,
         "RequestEntityTooLargeException" => 413,
         "NotImplementedException" => 501,
         "ServiceUnavailableException" => 503,

@@ -28,6 +28,7 @@ mod things;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -37,6 +38,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::account::{Account, ApiError};
 use crate::diary::{Diary, Entry};
@@ -47,6 +49,9 @@ pub use answer::Answer;
 
 /// Largest body read, in octets; the largest modelled member is far smaller.
 const BODY_LIMIT: usize = 1024 * 1024;
+
+/// How long a body may take; a client that stalls must not be waited for.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// An operation given from outside this module, for example `Publish` by the broker.
 pub type Extension =
@@ -140,12 +145,22 @@ const SLOW: [&str; 3] = [
 async fn serve(State(settings): State<Arc<ControlSettings>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let request_id = uuid::Uuid::new_v4().to_string();
-    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
-        let error = ApiError::new(
-            "RequestEntityTooLargeException",
-            format!("The body is longer than {BODY_LIMIT} bytes or ended early"),
-        );
-        return refuse(&settings, None, "", &error, &request_id);
+    let body = match timeout(BODY_DEADLINE, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let error = ApiError::new(
+                "RequestEntityTooLargeException",
+                format!("The body is longer than {BODY_LIMIT} bytes or ended early"),
+            );
+            return refuse(&settings, None, "", &error, &request_id);
+        }
+        Err(_) => {
+            let error = ApiError::new(
+                "RequestTimeoutException",
+                format!("The body did not arrive within {BODY_DEADLINE:?}"),
+            );
+            return refuse(&settings, None, "", &error, &request_id);
+        }
     };
     let signed = scope::of(&parts);
     if signed == Signed::Sts || (signed == Signed::No && sts::is_for(&parts, &body)) {
