@@ -1,0 +1,164 @@
+//! The local core and mosquitto side by side: what a connection, a message and an idle connection cost each.
+//!
+//! Both run as processes of their own, turn by turn in every round, under the same load from this process, whose
+//! own CPU is counted nowhere. CPU for each unit is what to trust; the rates depend on who else is busy.
+
+#![expect(clippy::print_stdout, reason = "what a benchmark prints is its answer")]
+
+mod load;
+mod process;
+mod report;
+mod servers;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
+mod support;
+
+use std::time::Duration;
+
+use clap::Parser;
+use jitp_wire::QoS;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use load::Flow;
+use report::{Row, Table};
+use servers::{Kind, Lab, Server};
+use support::Result;
+
+/// Measure iot-local and mosquitto side by side
+#[derive(Parser)]
+struct Arguments {
+    /// Rounds of everything but memory
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+
+    /// Seconds each kind of message flow is measured for
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+
+    /// Connections opened to measure one
+    #[arg(long, default_value_t = 1000)]
+    connections: usize,
+
+    /// Idle connections held to measure the memory of one
+    #[arg(long, default_value_t = 2000)]
+    idle: usize,
+
+    /// Rounds of memory
+    #[arg(long, default_value_t = 2)]
+    memory_rounds: usize,
+
+    /// Only measurements whose name contains this
+    filter: Option<String>,
+
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const ROWS: [Row; 7] = [
+    Row::new("connection", "CPU us", Some(3.0)),
+    Row::new("fan-in 50 to 1, QoS 0", "CPU us", Some(4.0)),
+    Row::new("fan-out 1 to 100, QoS 0", "CPU us", Some(4.0)),
+    Row::new("fan-in 50 to 1, QoS 1", "CPU us", None),
+    Row::new("fan-out 1 to 100, QoS 1", "CPU us", None),
+    Row::new("fan-in 50 to 1, QoS 0, 20 a record", "CPU us", None),
+    Row::new("idle connection", "KiB", Some(1.0)),
+];
+const FLOWS: [Flow; 5] = [
+    flow(50, 1, QoS::AtMostOnce, 1),
+    flow(1, 100, QoS::AtMostOnce, 1),
+    flow(50, 1, QoS::AtLeastOnce, 1),
+    flow(1, 100, QoS::AtLeastOnce, 1),
+    flow(50, 1, QoS::AtMostOnce, 20),
+];
+const IDLE: usize = ROWS.len() - 1;
+
+const fn flow(publishers: usize, subscribers: usize, qos: QoS, burst: u32) -> Flow {
+    Flow {
+        publishers,
+        subscribers,
+        qos,
+        burst,
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let Some(mosquitto) = servers::mosquitto_version() else {
+        println!("mosquitto is missing; remedy: sudo apt-get install mosquitto");
+        return Ok(());
+    };
+    println!("{mosquitto}; load average {}", load_average());
+    let files = raise_file_limit();
+    let idle = arguments.idle.min(files.saturating_sub(200));
+    let lab = Lab::new(idle.max(arguments.connections).max(101))?;
+    let wanted = |row: usize| {
+        let filter = arguments.filter.as_deref().unwrap_or_default();
+        ROWS[row].name.contains(filter)
+    };
+    let mut table = Table::new(&ROWS);
+
+    let servers = [
+        (Kind::Mosquitto, lab.start(Kind::Mosquitto).await?),
+        (Kind::IotLocal, lab.start(Kind::IotLocal).await?),
+    ];
+    for round in 0..arguments.rounds {
+        for row in (0..IDLE).filter(|row| wanted(*row)) {
+            for turn in 0..2 {
+                // Who goes first changes, should the first one have it easier.
+                let (kind, server) = &servers[(round + turn) % 2];
+                let cost = measure(row, server, &arguments).await?;
+                table.add(row, *kind, cost.cpu, Some(cost.rate));
+            }
+            table.print_last(row);
+        }
+    }
+    drop(servers);
+    if wanted(IDLE) {
+        for _ in 0..arguments.memory_rounds {
+            for kind in [Kind::Mosquitto, Kind::IotLocal] {
+                let server = lab.start(kind).await?;
+                let bytes = load::idle(&server, idle).await?;
+                table.add(IDLE, kind, bytes / 1024.0, None);
+            }
+            table.print_last(IDLE);
+        }
+    }
+    table.print();
+    println!("load average {}", load_average());
+    Ok(())
+}
+
+async fn measure(row: usize, server: &Server, arguments: &Arguments) -> Result<load::Cost> {
+    let cost = match row.checked_sub(1) {
+        None => load::connections(server, arguments.connections).await,
+        Some(index) => {
+            let duration = Duration::from_secs_f64(arguments.seconds);
+            load::messages(server, FLOWS[index], duration).await
+        }
+    };
+    // What was opened is closed: let that be over before the next one's turn.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cost
+}
+
+/// As many open files as this user may have, here and in what is started from here.
+fn raise_file_limit() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
+    limit.current = limit.maximum;
+    let allowed = match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => limit.current,
+        Err(_) => before,
+    };
+    allowed.map_or(usize::MAX, |files| files as usize)
+}
+
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_ascii_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,251 @@
+//! The two that are compared: `iot-local` as it is shipped, and mosquitto with the same TLS settings.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use jitp_core::ca::CertificateAuthority;
+use jitp_core::names::CaName;
+use jitp_core::store::Store;
+use jitp_wire::Version;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::task::JoinSet;
+
+use crate::process::Process;
+use crate::support::{Device, Dialler, Result};
+
+/// Which server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Mosquitto,
+    IotLocal,
+}
+
+/// Device CA, devices, and what mosquitto needs; shared by all servers of a run.
+pub(crate) struct Lab {
+    folder: tempfile::TempDir,
+    devices: Vec<Device>,
+}
+
+/// A running server that knows the devices of its lab.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) diallers: Vec<Dialler>,
+}
+
+impl Lab {
+    /// Makes the CA with `create-root`, and that many devices.
+    pub(crate) fn new(devices: usize) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let dir = folder.path();
+        run(Command::new(env!("CARGO_BIN_EXE_create-root")).current_dir(dir))?;
+        let ca = Store::open(dir)?.load_ca(&"root".parse::<CaName>()?)?;
+        write_server_identity(dir)?;
+        Ok(Self {
+            devices: issue(&ca, devices)?,
+            folder,
+        })
+    }
+
+    /// Starts a server and makes it know the devices.
+    pub(crate) async fn start(&self, kind: Kind) -> Result<Server> {
+        match kind {
+            Kind::Mosquitto => self.mosquitto(),
+            Kind::IotLocal => self.iot_local().await,
+        }
+    }
+
+    /// The program as it is shipped, in memory. The CA is registered with `register`, and every device makes its
+    /// first connection, so that its thing, its policy and its attachments are there.
+    async fn iot_local(&self) -> Result<Server> {
+        let mut process = Process::start(
+            Command::new(env!("CARGO_BIN_EXE_iot-local"))
+                .args([
+                    "serve",
+                    "--quiet",
+                    "--control-port",
+                    "0",
+                    "--mqtt-port",
+                    "0",
+                ])
+                .stdout(Stdio::piped()),
+        )?;
+        let stdout = process.child().stdout.take().ok_or("no stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let port = |part: Option<&str>| part?.trim().rsplit_once(':')?.1.parse::<u16>().ok();
+        let mut parts = line.split('\t');
+        let control = port(parts.next()).ok_or("iot-local does not say where it serves")?;
+        let mqtt = port(parts.next()).ok_or("iot-local does not say where it serves")?;
+
+        let environment = environment(control)?;
+        run(Command::new(env!("CARGO_BIN_EXE_register"))
+            .arg("--quiet")
+            .current_dir(self.folder.path())
+            .envs(environment.iter().map(|(name, value)| (name, value))))?;
+        let root_file = environment
+            .iter()
+            .find(|(name, _)| name == "AWS_IOT_CAFILE");
+        let (_, root_file) = root_file.ok_or("iot-local env names no AWS_IOT_CAFILE")?;
+        let root = fs::read_to_string(root_file)?;
+        let diallers = self.diallers(&root, mqtt)?;
+        first_connections(&diallers).await?;
+        Ok(Server { process, diallers })
+    }
+
+    /// Debian's mosquitto with everything off that is not asked for: persistence, logs, $SYS, access lists. Queues
+    /// are unlimited, so that no message is dropped, and 100 messages may be in flight, as at AWS.
+    fn mosquitto(&self) -> Result<Server> {
+        let dir = self.folder.path();
+        // Free now, and nobody else here asks for ports in between.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
+        let config = dir.join("mosquitto.conf");
+        fs::write(
+            &config,
+            format!(
+                "listener {port} 127.0.0.1\n\
+                 cafile {dir}/root.ca.pem\n\
+                 certfile {dir}/server.pem\n\
+                 keyfile {dir}/server.key\n\
+                 require_certificate true\n\
+                 allow_anonymous true\n\
+                 tls_version tlsv1.3\n\
+                 persistence false\n\
+                 log_type none\n\
+                 sys_interval 0\n\
+                 max_inflight_messages 100\n\
+                 max_queued_messages 0\n\
+                 user root\n",
+                dir = dir.display()
+            ),
+        )?;
+        // The local core sends no session tickets; mosquitto has no setting for them, OpenSSL has.
+        let openssl = dir.join("openssl.cnf");
+        fs::write(
+            &openssl,
+            "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\nNumTickets = 0\n",
+        )?;
+        let process = Process::start(
+            Command::new(mosquitto_program())
+                .arg("-c")
+                .arg(&config)
+                .env("OPENSSL_CONF", &openssl)
+                .stderr(Stdio::null()),
+        )?;
+        wait_for(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        let root = fs::read_to_string(dir.join("server-root.pem"))?;
+        let diallers = self.diallers(&root, port)?;
+        Ok(Server { process, diallers })
+    }
+
+    fn diallers(&self, root: &str, port: u16) -> Result<Vec<Dialler>> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        self.devices
+            .iter()
+            .map(|device| device.dialler(root, address))
+            .collect()
+    }
+}
+
+/// The version of the mosquitto there is; none when there is none.
+pub(crate) fn mosquitto_version() -> Option<String> {
+    let output = Command::new(mosquitto_program()).arg("-h").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().next().map(str::to_owned)
+}
+
+/// Debian keeps daemons where ordinary users do not look.
+fn mosquitto_program() -> PathBuf {
+    let system = Path::new("/usr/sbin/mosquitto");
+    if system.exists() {
+        system.to_owned()
+    } else {
+        PathBuf::from("mosquitto")
+    }
+}
+
+fn issue(ca: &CertificateAuthority, count: usize) -> Result<Vec<Device>> {
+    (0..count)
+        .map(|number| Device::issue(ca, &format!("bench-{number:04}")))
+        .collect()
+}
+
+/// A server certificate of the kind the local core makes for itself: P-256, signed by a P-256 root of its own.
+fn write_server_identity(dir: &Path) -> Result<()> {
+    let mut root = CertificateParams::new(Vec::new())?;
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &root)?;
+    fs::write(dir.join("server-root.pem"), root.pem())?;
+    fs::write(dir.join("server.pem"), certificate.pem())?;
+    fs::write(dir.join("server.key"), key.serialize_pem())?;
+    Ok(())
+}
+
+/// Connects every device until it is served.
+async fn first_connections(diallers: &[Dialler]) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    for part in diallers.chunks(diallers.len().div_ceil(16).max(1)) {
+        let part = part.to_vec();
+        tasks.spawn(async move {
+            for dialler in part {
+                let deadline = Instant::now() + Duration::from_secs(10);
+                while dialler.dial(Version::V3).await?.is_none() {
+                    if Instant::now() > deadline {
+                        return Err(format!("{} is not provisioned", dialler.name).into());
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            Result::Ok(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+/// What `iot-local env` prints, as names and values.
+fn environment(control_port: u16) -> Result<Vec<(String, String)>> {
+    let output = run(Command::new(env!("CARGO_BIN_EXE_iot-local"))
+        .args(["env", "--output", "json", "--control-port"])
+        .arg(control_port.to_string()))?;
+    let variable = |line: &str| -> Result<(String, String)> {
+        let object: serde_json::Value = serde_json::from_str(line)?;
+        let text = |member: &str| object[member].as_str().map(str::to_owned);
+        text("name")
+            .zip(text("value"))
+            .ok_or_else(|| "a line without name or value".into())
+    };
+    output.lines().map(variable).collect()
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{command:?} failed: {stderr}").into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn wait_for(address: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match TcpStream::connect(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > deadline => {
+                return Err(format!("nobody listens on {address}: {error}").into());
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}

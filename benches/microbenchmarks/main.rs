@@ -1,0 +1,17 @@
+//! What single steps cost: issuing, templates, policies, routing, connecting.
+//!
+//! divan prints the fastest, the median and the slowest sample. On a machine that others use too, trust the first two.
+
+mod connecting;
+mod issuing;
+mod lab;
+mod policies;
+mod routing;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
+mod support;
+mod templates;
+
+fn main() {
+    divan::main();
+}

@@ -1,0 +1,143 @@
+//! The programs as a script sees them: how long `provision` takes, beside the OpenSSL commands it replaces.
+//!
+//! Turn by turn, so that whoever else uses the machine disturbs all alike. The fastest run says what a program costs,
+//! the median what one waits for it.
+
+#![expect(clippy::print_stdout, reason = "what a benchmark prints is its answer")]
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The commands of the shell toolkit's way: key, request, signature. `$1` is the device.
+const SHELL: &str = r#"set -e
+openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"
+openssl req -new -key "$1.key" -subj "/CN=$1" -out "$1.csr"
+openssl x509 -req -in "$1.csr" -CA root.ca.pem -CAkey root.ca.key -CAcreateserial -days 500 -sha256 -out "$1.pem" 2>/dev/null
+cat "$1.pem" root.ca.pem > "$1.crt""#;
+
+const RUNS: usize = 200;
+
+struct Candidate {
+    name: &'static str,
+    /// For the name of a device that does not exist yet.
+    command: fn(&str) -> Command,
+    /// Most a median may be, in milliseconds.
+    target: Option<f64>,
+}
+
+const CANDIDATES: [Candidate; 5] = [
+    Candidate {
+        name: "provision --help",
+        command: |_| ours(&["--help"]),
+        target: Some(3.0),
+    },
+    Candidate {
+        name: "provision DEVICE",
+        command: |device| ours(&[device]),
+        target: None,
+    },
+    Candidate {
+        name: "openssl ecparam, req, x509",
+        command: |device| {
+            let mut command = Command::new("sh");
+            command.args(["-c", SHELL, "sh", device]);
+            command
+        },
+        target: None,
+    },
+    Candidate {
+        name: "openssl version",
+        command: |_| {
+            let mut command = Command::new("openssl");
+            command.arg("version");
+            command
+        },
+        target: None,
+    },
+    // What starting any program costs here.
+    Candidate {
+        name: "true",
+        command: |_| Command::new("true"),
+        target: None,
+    },
+];
+
+fn main() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path();
+    run(Command::new(env!("CARGO_BIN_EXE_create-root")), dir)?;
+    let has_openssl = Command::new("openssl").arg("version").output().is_ok();
+    let mut wall: [Vec<Duration>; CANDIDATES.len()] = Default::default();
+    let mut cpu = [Duration::ZERO; CANDIDATES.len()];
+    for number in 0..RUNS {
+        for (index, candidate) in CANDIDATES.iter().enumerate() {
+            if candidate.name.starts_with("openssl") && !has_openssl {
+                continue;
+            }
+            let device = format!("device-{index}-{number}");
+            let (before, clock) = (cpu_of_children()?, Instant::now());
+            run((candidate.command)(&device), dir)?;
+            wall[index].push(clock.elapsed());
+            cpu[index] += cpu_of_children()? - before;
+        }
+    }
+    println!("| program, {RUNS} runs | fastest ms | median ms | CPU ms | target | |");
+    println!("|---|---|---|---|---|---|");
+    for ((candidate, wall), cpu) in CANDIDATES.iter().zip(&mut wall).zip(cpu) {
+        wall.sort();
+        let Some(fastest) = wall.first() else {
+            continue;
+        };
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+        let median = milliseconds(wall[wall.len() / 2]);
+        let (target, verdict) = match candidate.target {
+            None => (String::new(), ""),
+            Some(target) if median <= target => (format!("{target} median"), "met"),
+            Some(target) => (format!("{target} median"), "NOT MET"),
+        };
+        println!(
+            "| {} | {:.2} | {median:.2} | {:.2} | {target} | {verdict} |",
+            candidate.name,
+            milliseconds(*fastest),
+            milliseconds(cpu) / RUNS as f64,
+        );
+    }
+    Ok(())
+}
+
+fn ours(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+    command.args(arguments);
+    command
+}
+
+fn run(mut command: Command, dir: &Path) -> Result<()> {
+    command
+        .current_dir(dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let status = command.status()?;
+    if !status.success() {
+        return Err(format!("{command:?} failed").into());
+    }
+    Ok(())
+}
+
+/// User and system time of the children that have ended, in steps of 10 ms; what a run falls short of a step, the
+/// next one makes good. Fields 16 and 17 of /proc/PID/stat, in hundredths of a second (man 5 proc).
+fn cpu_of_children() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let (_, numbers) = stat
+        .rsplit_once(')')
+        .ok_or("/proc/self/stat reads strangely")?;
+    let mut ticks = 0;
+    for number in numbers.split_ascii_whitespace().skip(13).take(2) {
+        ticks += number.parse::<u64>()?;
+    }
+    Ok(Duration::from_millis(ticks * 10))
+}
