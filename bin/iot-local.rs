@@ -226,15 +226,18 @@ async fn print_environment(env: &Env, common: &Common) -> Result<u8> {
     Ok(Exit::Done as u8)
 }
 
-/// Prints the diary on stderr while the core runs.
+/// Prints the diary on stderr while the core runs. What an API call was answered its caller knows;
+/// that is printed with `--verbose` only.
 fn tell(core: &Local, common: &Common) {
     if common.quiet {
         return;
     }
+    let everything = common.verbose > 0;
     let mut entries = core.diary().follow();
     tokio::spawn(async move {
         loop {
             let line = match entries.recv().await {
+                Ok(entry) if entry.is_api_answer() && !everything => continue,
                 Ok(entry) if entry.refused => format!("iot-local: refused: {entry}"),
                 Ok(entry) => match &entry.client_id {
                     Some(client_id) => format!("iot-local: {client_id}: {}", entry.sentence),

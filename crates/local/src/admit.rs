@@ -210,7 +210,10 @@ impl Admission {
                 ));
             }
             CertificateStatus::Revoked => {
-                return Err(Refusal::new("CERTIFICATE_REVOKED", "the certificate is REVOKED"));
+                return Err(Refusal::new(
+                    "CERTIFICATE_REVOKED",
+                    "the certificate is REVOKED",
+                ));
             }
             CertificateStatus::PendingTransfer => {
                 return Err(Refusal::new(
@@ -245,7 +248,10 @@ impl Admission {
             ));
         }
         if now > x509.not_after {
-            return Err(Refusal::new("CERTIFICATE_EXPIRED", "the certificate is expired"));
+            return Err(Refusal::new(
+                "CERTIFICATE_EXPIRED",
+                "the certificate is expired",
+            ));
         }
         Ok(())
     }
@@ -333,7 +339,10 @@ impl Admission {
             ));
         }
         self.judge_dates(x509)?;
-        if !ca.x509.is_valid_at(self.account.clock().timestamp().whole_seconds()) {
+        if !ca
+            .x509
+            .is_valid_at(self.account.clock().timestamp().whole_seconds())
+        {
             return Err(Refusal::new(
                 "CA_EXPIRED",
                 "its CA is expired, or not yet valid",
@@ -429,8 +438,11 @@ fn execute(
             "the template declares {parameter} without a Default, and the certificate has no value for it"
         ));
     }
-    let filled = template.fill(&parameters).map_err(|error| error.to_string())?;
-    let done = provision(account, &filled).map_err(|error| format!("{}: {}", error.code, error.message))?;
+    let filled = template
+        .fill(&parameters)
+        .map_err(|error| error.to_string())?;
+    let done = provision(account, &filled)
+        .map_err(|error| format!("{}: {}", error.code, error.message))?;
     Ok(done.steps)
 }
 
@@ -444,7 +456,9 @@ fn template_body(state: &State, config: &RegistrationConfig) -> Result<String, S
         .get(name)
         .ok_or_else(|| format!("the provisioning template {name} does not exist any more"))?;
     if template.kind != TemplateType::Jitp {
-        return Err(format!("the provisioning template {name} is not of type JITP"));
+        return Err(format!(
+            "the provisioning template {name} is not of type JITP"
+        ));
     }
     if !template.enabled {
         return Err(format!("the provisioning template {name} is disabled"));

@@ -44,6 +44,11 @@ impl Entry {
         Self::new(code, sentence.into(), false)
     }
 
+    /// Whether it is about an API call, whose caller was answered the same, and not about a device.
+    pub fn is_api_answer(&self) -> bool {
+        self.client_id.is_none() && self.certificate_id.is_none()
+    }
+
     fn new(code: &'static str, sentence: String, refused: bool) -> Self {
         let timestamp = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)

@@ -11,12 +11,12 @@ use jitp_core::template::{
     policy_name_for_document,
 };
 
+use crate::account::issuing::Issued;
+use crate::account::things::{CreateThing, UpdateThing};
 use crate::account::{
     Account, ApiError, CertificateStatus, ThingPrincipalType, Transaction, billing_groups,
     certificates, groups, policies, principals, things,
 };
-use crate::account::issuing::Issued;
-use crate::account::things::{CreateThing, UpdateThing};
 
 /// What a template made or found.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +107,9 @@ impl Run<'_> {
             }
         }
         let arn = things::find(self.tx, name)?.arn.clone();
-        self.done.resource_arns.insert(wanted.logical_id.clone(), arn);
+        self.done
+            .resource_arns
+            .insert(wanted.logical_id.clone(), arn);
         self.done.thing_name = Some(name.clone());
         Ok(())
     }
@@ -219,7 +221,11 @@ impl Run<'_> {
         ca_pem: Option<&str>,
     ) -> Result<std::sync::Arc<crate::account::Certificate>, ApiError> {
         match certificates::register(self.tx, pem, ca_pem, CertificateStatus::Inactive) {
-            Err(ApiError { code, members, .. }) if code == "ResourceAlreadyExistsException" => {
+            Err(ApiError {
+                code: "ResourceAlreadyExistsException",
+                members,
+                ..
+            }) => {
                 let id = members
                     .iter()
                     .find_map(|(name, value)| (*name == "resourceId").then_some(value.as_str()));

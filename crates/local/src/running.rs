@@ -60,7 +60,9 @@ async fn get(port: u16) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync
         .header("host", format!("localhost:{port}"))
         .body(Empty::<Bytes>::new())?;
     let answer = sender.send_request(request).await?;
-    let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await?;
+    let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
+        .collect()
+        .await?;
     driver.abort();
     Ok(body.to_bytes())
 }

@@ -29,7 +29,10 @@ use crate::tls;
 /// Refusals and steps the diary keeps.
 const DIARY_ENTRIES: usize = 10_000;
 /// The access policy `make deploy` creates, under this name.
-const ACCESS_POLICY: (&str, &str) = ("IoTAccess", include_str!("../../../policies/IoTAccess.json"));
+const ACCESS_POLICY: (&str, &str) = (
+    "IoTAccess",
+    include_str!("../../../policies/IoTAccess.json"),
+);
 
 /// What a local core is to be.
 #[derive(Clone, Debug)]
@@ -258,7 +261,10 @@ impl Local {
             ("AWS_DEFAULT_REGION", self.region.clone()),
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-            ("AWS_ACCOUNT", self.account.snapshot().scope.account_id.clone()),
+            (
+                "AWS_ACCOUNT",
+                self.account.snapshot().scope.account_id.clone(),
+            ),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
             ("AWS_IOT_ENDPOINT", self.mqtt_endpoint()),
             (
@@ -295,7 +301,10 @@ impl Local {
                 "/_local/diary",
                 get(|State(diary): State<Diary>| async move {
                     let entries = serde_json::to_string(&diary.recent());
-                    ([(CONTENT_TYPE, "application/json")], entries.unwrap_or_default())
+                    (
+                        [(CONTENT_TYPE, "application/json")],
+                        entries.unwrap_or_default(),
+                    )
                 }),
             )
             .with_state(self.diary.clone())

@@ -27,7 +27,11 @@ pub(crate) struct Message {
 
 impl Message {
     /// A message of the core itself, such as a lifecycle event.
-    pub(crate) fn system(topic: impl Into<ByteString>, payload: impl Into<Bytes>, qos: QoS) -> Self {
+    pub(crate) fn system(
+        topic: impl Into<ByteString>,
+        payload: impl Into<Bytes>,
+        qos: QoS,
+    ) -> Self {
         Self {
             topic: topic.into(),
             payload: payload.into(),

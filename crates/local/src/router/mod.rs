@@ -30,7 +30,10 @@ pub(crate) struct Subscriber {
 #[derive(Debug)]
 enum Target {
     One(Subscriber),
-    Group { name: Box<str>, members: Vec<Subscriber> },
+    Group {
+        name: Box<str>,
+        members: Vec<Subscriber>,
+    },
 }
 
 /// How the routing of a message went.
@@ -156,8 +159,8 @@ impl Router {
         for members in groups {
             let start = rand::random_range(0..members.len());
             let in_turn = || members[start..].iter().chain(&members[..start]);
-            let served = in_turn()
-                .any(|member| deliver(member, member.qos, true) != Delivery::NotDelivered);
+            let served =
+                in_turn().any(|member| deliver(member, member.qos, true) != Delivery::NotDelivered);
             if !served {
                 let _ = in_turn()
                     .any(|member| deliver(member, member.qos, false) != Delivery::NotDelivered);
