@@ -14,6 +14,7 @@ import uuid
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 import pki
@@ -24,7 +25,13 @@ SECONDS = 5
 # connection"); the judges stay below it.
 MANY = 40
 LARGEST_PAYLOAD = 128 * 1024
-NOT_AUTHORIZED, SESSION_TAKEN_OVER, QUOTA_EXCEEDED = 0x87, 0x8E, 0x97
+# Reason codes of MQTT 5.
+NOT_AUTHORIZED = 0x87
+SESSION_TAKEN_OVER = 0x8E
+TOPIC_FILTER_INVALID = 0x8F
+TOPIC_NAME_INVALID = 0x90
+QUOTA_EXCEEDED = 0x97
+QOS_NOT_SUPPORTED = 0x9B
 
 VERSIONS = {"MQTT 3.1.1": paho.MQTTv311, "MQTT 5": paho.MQTTv5}
 
@@ -54,9 +61,23 @@ def device(core, *statements):
 class Client:
     """A paho client that waits for every answer. Use as context manager."""
 
-    def __init__(self, core, identity, version, client_id=None, clean=True, expiry=0, will=None):
+    def __init__(
+        self,
+        core,
+        identity,
+        version,
+        client_id=None,
+        *,
+        clean=True,
+        expiry=0,
+        will=None,
+        keep_alive=60,
+        acknowledges=True,
+        receive_maximum=None,
+    ):
         self.core, self.version = core, version
         self.clean, self.expiry = clean, expiry
+        self.keep_alive, self.receive_maximum = keep_alive, receive_maximum
         self.messages = queue.Queue()
         self.answers = queue.Queue()
         self.gone = threading.Event()
@@ -68,6 +89,7 @@ class Client:
             clean_session=clean if is_3 else None,
             protocol=version,
             reconnect_on_failure=False,
+            manual_ack=not acknowledges,
         )
         self.paho.tls_set(core.cafile, identity.certificate_file, identity.key_file)
         if will:
@@ -100,8 +122,10 @@ class Client:
         if self.version == paho.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = self.expiry
+            if self.receive_maximum:
+                properties.ReceiveMaximum = self.receive_maximum
             more = {"clean_start": self.clean, "properties": properties}
-        self.paho.connect(self.core.host, self.core.port, **more)
+        self.paho.connect(self.core.host, self.core.port, self.keep_alive, **more)
         self.paho.loop_start()
         return self.answer()
 
@@ -143,6 +167,9 @@ class Client:
             except queue.Empty:
                 raise AssertionError(f"{len(taken)} of {count} messages came") from None
         return taken
+
+    def acknowledge(self, message):
+        self.paho.ack(message.mid, message.qos)
 
     def assert_silence(self, seconds=0.7):
         with contextlib.suppress(queue.Empty):
@@ -240,6 +267,76 @@ def a_subscribe_may_name_eight_filters_and_not_nine(core, version):
             assert client.gone_reason == QUOTA_EXCEEDED, f"DISCONNECT {client.gone_reason:#x}"
         else:
             assert set(codes) == {QUOTA_EXCEEDED}, f"SUBACK {codes}"
+
+
+@over_both_versions
+def topics_have_at_most_seven_slashes_and_256_bytes(core, version):
+    fitting = "/".join("12345678"), "x" * 256
+    too_much = "/".join("123456789"), "x" * 257, "ü" * 129
+    with Client(core, device(core), version) as client:
+        for topic in fitting:
+            assert client.subscribe(topic, 1) == 1
+            assert client.publish(topic, b"x") == 0
+            assert client.take(1)[0].topic == topic
+    for topic in too_much:
+        with Client(core, device(core), version) as client:
+            code = client.publish(topic, b"x")
+            if version == paho.MQTTv311:
+                assert code is None, f"{topic}: PUBACK {code}"
+            else:
+                assert (code or client.gone_reason) == TOPIC_NAME_INVALID, f"{topic}: {code}"
+    for topic in too_much:
+        with Client(core, device(core), version) as client:
+            code = client.subscribe(topic, 1)
+            if version == paho.MQTTv311:
+                assert code is None, f"{topic}: SUBACK {code}"
+            else:
+                told = code or client.gone_reason
+                assert told in (TOPIC_FILTER_INVALID, TOPIC_NAME_INVALID), f"{topic}: {told:#x}"
+
+
+@over_both_versions
+def qos_2_is_not_spoken(core, version):
+    topic = unique("exactly-once")
+    with Client(core, device(core), version) as watcher:
+        watcher.subscribe(topic, 1)
+        with Client(core, device(core), version) as client:
+            client.paho.publish(topic, b"x", 2)
+            reason = client.assert_gone()
+            if version == paho.MQTTv5:
+                assert reason == QOS_NOT_SUPPORTED, f"DISCONNECT {reason:#x}"
+        watcher.assert_silence(0.3)
+
+
+@over_both_versions
+def what_is_not_acknowledged_comes_again(core, version):
+    topic, name, identity = unique("again"), unique("forgetful"), device(core)
+    persistent = {"client_id": name, "clean": False, "expiry": 600}
+    with Client(core, identity, version, **persistent, acknowledges=False) as client:
+        client.subscribe(topic, 1)
+        client.publish(topic, b"precious")
+        client.take(1)
+        client.lose_connection()
+    with Client(core, identity, version, **persistent) as client:
+        assert client.take(1)[0].payload == b"precious"
+    with Client(core, identity, version, **persistent) as client:
+        client.assert_silence()
+
+
+@over_both_versions
+def no_more_than_100_messages_wait_for_acknowledgement(core, version):
+    topic = unique("window")
+    with Client(core, device(core), version, acknowledges=False) as slow:
+        slow.subscribe(topic, 1)
+        for _ in range(3):  # three publishers, since each may publish 100 messages a second
+            with Client(core, device(core), version) as publisher:
+                for number in range(MANY):
+                    publisher.publish(topic, b"%d" % number)
+        window = slow.take(100)
+        slow.assert_silence()
+        for message in window:
+            slow.acknowledge(message)
+        slow.take(3 * MANY - 100)
 
 
 # Retained messages, wills, sessions
@@ -352,6 +449,18 @@ def a_shared_subscription_gives_each_message_to_one_member(core, version):
         assert first.messages.qsize() + second.messages.qsize() == 20, "a message came twice"
 
 
+@over_both_versions
+def events_cannot_be_forged(core, version):
+    """Devices may subscribe to `$aws/events/…`, and never publish there."""
+    topic = f"$aws/events/presence/connected/{unique('somebody')}"
+    with Client(core, device(core), version) as watcher:
+        assert watcher.subscribe(topic, 1) == 1
+        with Client(core, device(core), version) as forger:
+            code = forger.publish(topic, b"forged")
+            assert code != 0, "acknowledged"
+        watcher.assert_silence(0.3)
+
+
 # MQTT 5 alone
 
 
@@ -447,6 +556,58 @@ def MQTT_5_an_mqtt_3_session_is_not_resumed(core):
         assert not client.session_present
 
 
+@case
+def MQTT_5_a_receive_maximum_is_respected(core):
+    topic = unique("window")
+    narrow = {"acknowledges": False, "receive_maximum": 5}
+    with Client(core, device(core), paho.MQTTv5, **narrow) as slow:
+        slow.subscribe(topic, 1)
+        with Client(core, device(core), paho.MQTTv5) as publisher:
+            for number in range(12):
+                publisher.publish(topic, b"%d" % number)
+        for expected in (5, 5, 2):
+            window = slow.take(expected)
+            slow.assert_silence(0.3)
+            for message in window:
+                slow.acknowledge(message)
+
+
+@case
+def MQTT_5_a_session_expires(core):
+    name, identity = unique("brief"), device(core)
+    brief = {"client_id": name, "clean": False, "expiry": 1}
+    with Client(core, identity, paho.MQTTv5, **brief) as client:
+        client.subscribe(unique("topic"), 1)
+    time.sleep(2.5)
+    with Client(core, identity, paho.MQTTv5, **brief) as client:
+        assert not client.session_present
+
+
+@case
+def MQTT_5_a_keep_alive_below_30_seconds_is_raised(core):
+    for asked, told in ((10, 30), (1200, 1200), (5000, 1200), (0, 1200)):
+        with Client(core, device(core), paho.MQTTv5, keep_alive=asked) as client:
+            assert client.connack.ServerKeepAlive == told, f"{asked}: {client.connack}"
+
+
+@case
+def MQTT_5_a_will_of_qos_2_is_refused(core):
+    client = Client(core, device(core), paho.MQTTv5, will=(unique("will"), b"x", 2, False))
+    answer = client.connect()
+    client.paho.loop_stop()
+    assert answer and answer[1].value == QOS_NOT_SUPPORTED, f"CONNACK {answer}"
+
+
+@case
+def MQTT_5_a_disconnect_may_ask_for_the_will(core):
+    topic = unique("will")
+    with Client(core, device(core), paho.MQTTv5) as watcher:
+        watcher.subscribe(topic, 1)
+        with Client(core, device(core), paho.MQTTv5, will=(topic, b"x", 1, False)) as client:
+            client.paho.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=0x04))
+        assert watcher.take(1)[0].payload == b"x"
+
+
 # What a policy denies
 
 
@@ -492,6 +653,64 @@ def a_denied_subscribe_ends_the_connection_or_is_told(core, version):
             assert not client.gone.is_set()
         else:
             assert code is None, f"SUBACK {code}"
+
+
+@over_both_versions
+def a_denied_will_refuses_the_connection(core, version):
+    name = unique("last-words")
+    will = ("not/mine", b"x", 1, False)
+    client = Client(core, device(core, *only(name)), version, client_id=name, will=will)
+    answer = client.connect()
+    client.paho.loop_stop()
+    if version == paho.MQTTv311:
+        assert answer is None, f"a CONNACK: {answer}"
+    else:
+        assert answer and answer[1].value in (NOT_AUTHORIZED, TOPIC_NAME_INVALID), answer
+
+
+@over_both_versions
+def a_deny_outweighs_every_allow(core, version):
+    deny = {"Effect": "Deny", "Action": "iot:Publish", "Resource": "arn:aws:iot:*:*:topic/*/off"}
+    with Client(core, device(core, EVERYTHING, deny), version) as client:
+        assert client.publish("machine/on", b"x") == 0
+        denied = client.publish("machine/off", b"x")
+        assert denied == (NOT_AUTHORIZED if version == paho.MQTTv5 else None), denied
+
+
+@over_both_versions
+def policy_variables_bind_a_device_to_its_thing(core, version):
+    name, identity = unique("bound"), pki.self_signed(unique("CN"))
+    variable = "${iot:Connection.Thing.ThingName}"
+    attached = {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}}
+    client = {"Action": "iot:Connect", "Resource": f"arn:aws:iot:*:*:client/{variable}"}
+    colour = "${iot:Connection.Thing.Attributes[colour]}"
+    statements = [
+        {"Effect": "Allow", **client, "Condition": attached},
+        {
+            "Effect": "Allow",
+            "Action": "iot:Publish",
+            "Resource": [
+                f"arn:aws:iot:*:*:topic/from/{variable}/{colour}",
+                "arn:aws:iot:*:*:topic/of/${iot:Certificate.Subject.CommonName}",
+                "arn:aws:iot:*:*:topic/by/${iot:ClientId}",
+            ],
+        },
+    ]
+    arn = core.register(identity, policy_name=core.allow(unique("policy"), *statements))
+    alone = Client(core, identity, version, client_id=name)
+    answer = alone.connect()
+    alone.paho.loop_stop()
+    assert answer is None or answer[1].value == NOT_AUTHORIZED, f"in without a thing: {answer}"
+    core.iot.create_thing(
+        thingName=name, attributePayload={"attributes": {"colour": "red"}}
+    )
+    core.iot.attach_thing_principal(thingName=name, principal=arn)
+    common_name = identity.certificate.subject.rfc4514_string().removeprefix("CN=")
+    with Client(core, identity, version, client_id=name) as bound:
+        for topic in (f"from/{name}/red", f"of/{common_name}", f"by/{name}"):
+            assert bound.publish(topic, b"x") == 0, topic
+        denied = bound.publish(f"from/{name}/blue", b"x")
+        assert denied == (NOT_AUTHORIZED if version == paho.MQTTv5 else None), denied
 
 
 @over_both_versions
