@@ -12,6 +12,7 @@ pub mod control;
 pub mod diary;
 mod events;
 mod identity;
+mod just_in_time;
 pub mod model;
 pub mod policy;
 pub mod provisioning;
