@@ -4,20 +4,15 @@ import functools
 import json
 import queue
 import threading
-import uuid
 
 from awscrt import mqtt, mqtt5
 from awscrt.exceptions import AwsCrtError
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
-from lab import Core, Station, case, eventually, judge
+from lab import Core, Station, case, eventually, judge, unique
 
 SECONDS = 15
 MANY = 40
-
-
-def unique(prefix):
-    return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
 @functools.cache

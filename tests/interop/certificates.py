@@ -210,7 +210,7 @@ def nothing_but_keys_and_certificates_is_left_behind():
 
 @case
 def validity_starts_a_minute_ago_for_slow_clocks():
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     for issued in (ca("p256"), device(ca("p256"), "p256")):
         age = now - issued.certificate.not_valid_before_utc
         assert age >= datetime.timedelta(seconds=1), f"not before {age} ago"
@@ -223,9 +223,7 @@ def no_device_outlives_its_ca():
     for issued in (device(issuer, "p256"), device(issuer, "p256", "--validity", "ca")):
         assert issued.certificate.not_valid_before_utc >= issuer.certificate.not_valid_before_utc
         assert issued.certificate.not_valid_after_utc <= issuer.certificate.not_valid_after_utc
-    refused = STATION.run(
-        "provision", "immortal", issuer.name, "--validity", "20000", check=False
-    )
+    refused = STATION.run("provision", "immortal", issuer.name, "--validity", "20000", check=False)
     assert refused.returncode != 0 and not (STATION.path / "immortal.crt").exists()
 
 
@@ -239,7 +237,6 @@ def dates_on_both_sides_of_2050_are_encoded_right():
         for judged in (issuer, issued):
             pkilint(lint_pkix_cert, judged.file)
             run("openssl", "verify", "-x509_strict", "-CAfile", issuer.file, judged.file)
-
 
 
 # The set as a whole

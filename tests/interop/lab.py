@@ -1,5 +1,6 @@
 """What the Python judges share: cases and their report, the core under judgement, the programs."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import tempfile
 import time
 import traceback
 import urllib.request
+import uuid
 from pathlib import Path
 
 import boto3
@@ -51,6 +53,11 @@ class Skipped(Exception):
     """Raised by a case that cannot be judged here; its text says why."""
 
 
+def unique(prefix):
+    """A name nobody else has."""
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
 def policy(*statements):
     """A policy document in JSON."""
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
@@ -66,7 +73,7 @@ def case(function):
 
 
 def judge(core=None):
-    """Runs the cases in their order, prints `ok   NAME`, `FAIL NAME: why` or `skip NAME: why`, exits.
+    """Runs the cases in order, prints `ok   NAME`, `FAIL NAME: why` or `skip NAME: why`, and exits.
 
     A case is given the core, if there is one.
     """
@@ -77,7 +84,7 @@ def judge(core=None):
         verdict, why = _verdict(function, core)
         passed = passed and verdict != "FAIL"
         print(f"{verdict:<4} {title}" + (f": {why}" if why else ""), flush=True)
-    # Not through the interpreter's shutdown: client libraries with threads of their own may hang it.
+    # Not through the interpreter's shutdown, which client libraries with threads may hang.
     sys.stdout.flush()
     os._exit(0 if passed else 1)
 
@@ -167,19 +174,17 @@ class Core:
 
     def register(self, identity, *, policy_name=POLICY, status="ACTIVE"):
         """Registers a certificate without any CA and attaches a policy; hands on its ARN."""
-        arn = self.iot.register_certificate_without_ca(
-            certificatePem=identity.pem, status=status
-        )["certificateArn"]
+        arn = self.iot.register_certificate_without_ca(certificatePem=identity.pem, status=status)[
+            "certificateArn"
+        ]
         if policy_name:
             self.iot.attach_policy(policyName=policy_name, target=arn)
         return arn
 
     def allow(self, policy_name, *statements):
         """Makes a policy of these statements unless it is there already."""
-        try:
+        with contextlib.suppress(self.iot.exceptions.ResourceAlreadyExistsException):
             self.iot.create_policy(policyName=policy_name, policyDocument=policy(*statements))
-        except self.iot.exceptions.ResourceAlreadyExistsException:
-            pass
         return policy_name
 
     def arn_of(self, identity):

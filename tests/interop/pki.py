@@ -157,7 +157,7 @@ def name(common_name):
 
 
 def template(subject, issuer, public_key, starts=-DAY, ends=365 * DAY):
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -49,7 +49,9 @@ def scan(core):
 
 def found(core, command):
     attempt = getattr(scan(core), command)
-    assert attempt.result, f"sslyze failed at {command}: {attempt.error_reason}: {attempt.error_trace}"
+    assert attempt.result, (
+        f"sslyze failed at {command}: {attempt.error_reason}: {attempt.error_trace}"
+    )
     return attempt.result
 
 

@@ -1,0 +1,46 @@
+"""Cases: Events the core publishes."""
+
+import json
+import time
+
+import paho.mqtt.client as paho
+
+import pki
+from lab import case, unique
+from mqtt.client import Client, device, over_both_versions
+
+
+@over_both_versions
+def presence_events_tell_of_a_connection_and_its_end(core, version):
+    name, identity = unique("present"), device(core)
+    with Client(core, device(core), version) as watcher:
+        for event in ("connected", "disconnected"):
+            assert watcher.subscribe(f"$aws/events/presence/{event}/{name}", 1) == 1
+        with Client(core, identity, version, client_id=name):
+            pass
+        seen = {}
+        for message in watcher.take(2):
+            event = json.loads(message.payload)
+            seen[event["eventType"]] = event
+            assert event["clientId"] == name and event["principalIdentifier"] == identity.id
+            assert abs(event["timestamp"] / 1000 - time.time()) < 60
+        assert set(seen) == {"connected", "disconnected"}, seen
+        assert seen["disconnected"]["clientInitiatedDisconnect"] is True
+        assert seen["disconnected"]["disconnectReason"] == "CLIENT_INITIATED_DISCONNECT"
+        assert seen["connected"]["sessionIdentifier"] == seen["disconnected"]["sessionIdentifier"]
+
+
+@case
+def the_registered_event_tells_of_a_newcomer(core):
+    authority, name = pki.Authority(unique("CA")), unique("newcomer")
+    core.register_ca(authority, template=None)
+    newcomer = authority.issue(name)
+    with Client(core, device(core), paho.MQTTv311) as watcher:
+        watcher.subscribe(f"$aws/events/certificates/registered/{authority.id}", 1)
+        unknown = Client(core, newcomer, paho.MQTTv311, client_id=name)
+        assert unknown.connect() is None, "a CONNACK for an unknown certificate"
+        unknown.paho.loop_stop()
+        event = json.loads(watcher.take(1)[0].payload)
+        assert event["certificateId"] == newcomer.id and event["caCertificateId"] == authority.id
+        assert event["certificateStatus"] == "PENDING_ACTIVATION", event
+        assert event["awsAccountId"] and abs(event["timestamp"] / 1000 - time.time()) < 60
