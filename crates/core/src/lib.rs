@@ -7,5 +7,6 @@ pub mod certificate;
 pub mod failure;
 pub mod mqtt;
 pub mod names;
+pub mod quotas;
 pub mod store;
 pub mod template;
