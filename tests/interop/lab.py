@@ -22,29 +22,8 @@ import strict
 CASE_SECONDS = 45
 POLICY = "IoTAccess"  # what a fresh core holds: Connect as the CN, Publish on the CN, receive all
 
+STRING = {"Type": "String"}  # the only type a template parameter can have
 ROLE = "arn:aws:iam::123456789012:role/IoTProvisioning"
-
-# The smallest template for just-in-time provisioning: a thing named after the certificate.
-TEMPLATE = {
-    "Parameters": {
-        "AWS::IoT::Certificate::CommonName": {"Type": "String"},
-        "AWS::IoT::Certificate::Id": {"Type": "String"},
-    },
-    "Resources": {
-        "thing": {
-            "Type": "AWS::IoT::Thing",
-            "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"}},
-        },
-        "certificate": {
-            "Type": "AWS::IoT::Certificate",
-            "Properties": {
-                "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"},
-                "Status": "ACTIVE",
-            },
-        },
-        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": POLICY}},
-    },
-}
 
 EVERYTHING = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
 
@@ -58,11 +37,39 @@ def unique(prefix):
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
+def template(thing=None, certificate=None, policy=None, more_parameters=None, override=None):
+    """A registration template for just-in-time provisioning: what differs from the smallest one.
+
+    The smallest makes a thing named after the certificate, with the policy of a fresh core.
+    """
+    prefix = "AWS::IoT::Certificate"
+    parameters = {f"{prefix}::CommonName": STRING, f"{prefix}::Id": STRING}
+    resources = {
+        "thing": {
+            "Type": "AWS::IoT::Thing",
+            "Properties": {"ThingName": {"Ref": f"{prefix}::CommonName"}, **(thing or {})},
+        },
+        "certificate": {
+            "Type": "AWS::IoT::Certificate",
+            "Properties": {
+                "CertificateId": {"Ref": f"{prefix}::Id"},
+                "Status": "ACTIVE",
+                **(certificate or {}),
+            },
+        },
+        "policy": {"Type": "AWS::IoT::Policy", "Properties": policy or {"PolicyName": POLICY}},
+    }
+    if override:
+        resources["thing"]["OverrideSettings"] = override
+    return {"Parameters": {**parameters, **(more_parameters or {})}, "Resources": resources}
+
+
 def policy(*statements):
     """A policy document in JSON."""
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
+TEMPLATE = template()
 CASES = []
 
 

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import ssl
 import tempfile
+import threading
 from pathlib import Path
 
 from cryptography import x509
@@ -84,7 +85,11 @@ class Identity:
 
     def _file(self, ending, text):
         path = Path(self._folder.name) / f"{self.id[:16]}-{len(self.chain)}.{ending}"
-        path.write_text(text)
+        if not path.exists():
+            # Whole or not at all: other threads may read it already.
+            fresh = path.with_name(f"{path.name}.{threading.get_ident()}")
+            fresh.write_text(text)
+            fresh.rename(path)
         return str(path)
 
     def issue(
@@ -97,11 +102,16 @@ class Identity:
         ends=365 * DAY,
         version=3,
         sha1=False,
+        **more_names,
     ):
-        """A device certificate signed with this key: `starts` and `ends` count from now."""
+        """A device certificate signed with this key: `starts` and `ends` count from now.
+
+        More attributes of the subject are named as NameOID does, in lower case.
+        """
         key = key or p256()
+        subject = name(common_name, **more_names)
         builder = (
-            template(name(common_name), self.certificate.subject, key.public_key(), starts, ends)
+            template(subject, self.certificate.subject, key.public_key(), starts, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -152,8 +162,12 @@ def signing_request(common_name, key=None):
     return request.public_bytes(serialization.Encoding.PEM).decode(), key
 
 
-def name(common_name):
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def name(common_name, **more):
+    attributes = {"common_name": common_name, **more}
+    return x509.Name(
+        x509.NameAttribute(getattr(NameOID, attribute.upper()), value)
+        for attribute, value in attributes.items()
+    )
 
 
 def template(subject, issuer, public_key, starts=-DAY, ends=365 * DAY):

@@ -15,7 +15,7 @@ export BIN PYTHONDONTWRITEBYTECODE=1
 
 # A judge that takes longer hangs.
 judge_seconds=180
-all=(certificates control_plane awscli gate tls_scan mqtt_clients aws_sdk node_clients)
+all=(certificates control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk node_clients)
 passed=0 failed=0 skipped=0
 
 main() {
