@@ -220,11 +220,18 @@ class Station:
         self._folder = tempfile.TemporaryDirectory(prefix="interop-station-")
         self.path = Path(self._folder.name)
 
+    def command(self, program, *arguments):
+        """The command line of a program of the toolkit."""
+        return [str(Path(os.environ["BIN"]) / program), *arguments]
+
     def run(self, program, *arguments, check=True):
-        """Runs a program of the toolkit in the folder; hands on what it did."""
-        command = [str(Path(os.environ["BIN"]) / program), *arguments]
+        """Runs a program in the folder; hands on what it did."""
         done = subprocess.run(
-            command, cwd=self.path, capture_output=True, text=True, timeout=CASE_SECONDS
+            self.command(program, *arguments),
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            timeout=CASE_SECONDS,
         )
         if check:
             assert done.returncode == 0, f"{program} exited {done.returncode}: {done.stderr}"
@@ -232,9 +239,12 @@ class Station:
 
     def start(self, program, *arguments):
         """Starts a program that goes on running; the caller waits for it."""
-        command = [str(Path(os.environ["BIN"]) / program), *arguments]
         return subprocess.Popen(
-            command, cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command(program, *arguments),
+            cwd=self.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def wait_for_line(self, process, text):

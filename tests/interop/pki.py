@@ -125,18 +125,34 @@ class Identity:
 class Authority(Identity):
     """A CA: self-signed, or signed by another one."""
 
-    def __init__(self, common_name, issuer=None, key=None):
+    def __init__(self, common_name, issuer=None, key=None, starts=-DAY, ends=365 * DAY):
         key = key or p256()
         signer = issuer or self
         self.key = key
         subject = name(common_name)
         builder = (
-            template(subject, issuer.certificate.subject if issuer else subject, key.public_key())
+            template(
+                subject,
+                issuer.certificate.subject if issuer else subject,
+                key.public_key(),
+                starts,
+                ends,
+            )
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(key_usage(signs_certificates=True), critical=True)
         )
         certificate = builder.sign(signer.key, hashes.SHA256())
         super().__init__(certificate.public_bytes(serialization.Encoding.DER), key)
+
+
+def server(authority, host, *, starts=-DAY, ends=365 * DAY):
+    """A server certificate of this CA for one host name."""
+    key = p256()
+    builder = template(
+        name(host), authority.certificate.subject, key.public_key(), starts, ends
+    ).add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    certificate = builder.sign(authority.key, hashes.SHA256())
+    return Identity(certificate.public_bytes(serialization.Encoding.DER), key)
 
 
 def self_signed(common_name):
