@@ -61,8 +61,8 @@ impl ConnectFlags {
         options.version = self.mqtt_version;
         let total_timeout = Duration::from_secs(self.connect_timeout);
         options.retry = Retry {
-            // The time is the limit the caller set; the number of attempts follows from it.
-            attempts: u32::MAX,
+            // An attempt takes a second at the least: the time the caller gave is the limit.
+            attempts: u32::try_from(self.connect_timeout).unwrap_or(u32::MAX),
             total_timeout,
             attempt_timeout: Retry::default().attempt_timeout.min(total_timeout),
             ..Retry::default()

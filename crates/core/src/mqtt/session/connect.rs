@@ -19,7 +19,7 @@ use super::{
         retry::Retry,
         rumqtt::Setup,
     },
-    Session,
+    Boxed, Session,
 };
 
 /// The making of one connection. It is kept in the session, so that a caller who waits in small portions, giving
@@ -79,7 +79,11 @@ impl Campaign {
 
 impl Session {
     /// Makes a connection, with retries, and asks for the subscriptions again.
-    pub(super) async fn establish(&mut self, first: bool) -> Result<(), MqttError> {
+    pub(super) fn establish(&mut self, first: bool) -> Boxed<'_, ()> {
+        Box::pin(self.make_connection(first))
+    }
+
+    async fn make_connection(&mut self, first: bool) -> Result<(), MqttError> {
         let retry = self.options.retry.clone();
         loop {
             // After a loss the first attempt waits too, however long ago the last CONNECT was: whoever was
