@@ -6,6 +6,9 @@ import socket
 import ssl
 import time
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 import pki
 from door import (
     ANSWER_SECONDS,
@@ -159,9 +162,32 @@ def an_x509_v1_certificate_of_the_old_scripts_is_provisioned(core):
 
 
 @case
-def rsa_devices_are_provisioned(core):
-    name = unique("rsa")
-    assert_provisioned(core, registered_ca(core).issue(name, key=pki.rsa_key(2048)), name)
+def devices_with_every_kind_of_key_that_aws_takes_are_provisioned(core):
+    """Developer guide, "X.509 client certificates"."""
+    authority = registered_ca(core)
+    keys = [pki.ec_key(curve()) for curve in (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)]
+    keys += [pki.rsa_key(bits) for bits in (2048, 3072, 4096)]
+    for key in keys:
+        name = unique("key")
+        device = authority.issue(name, key=key)
+        assert_provisioned(core, device, name)
+        assert_in(core, device, name, version=ssl.TLSVersion.TLSv1_2)
+        assert_in(core, device, name, version=ssl.TLSVersion.TLSv1_3)
+
+
+@case
+def cas_with_every_kind_of_key_and_signature_that_aws_takes_provision(core):
+    for key, signatures in (
+        (pki.ec_key(ec.SECP384R1()), [{"digest": hashes.SHA384()}]),
+        (pki.ec_key(ec.SECP521R1()), [{"digest": hashes.SHA512()}]),
+        (pki.rsa_key(2048), [{"digest": hashes.SHA512()}, {"pss": True}]),
+        (pki.rsa_key(4096), [{"digest": hashes.SHA384(), "pss": True}]),
+    ):
+        authority = pki.Authority(unique("CA"), key=key)
+        core.register_ca(authority)
+        for signature in signatures:
+            name = unique("signature")
+            assert_provisioned(core, authority.issue(name, **signature), name)
 
 
 @case
@@ -210,37 +236,43 @@ def sent_along(authority):
     return authority.issue("x").with_chain(authority)
 
 
-# Newcomers that must not get in: what is wrong with them, and how the registered CA helps.
+# Newcomers that must not get in: what is wrong with them, how the registered CA helps, and a word
+# that the core's diary must have for it.
 STRANGERS = {
-    "expired": lambda ca: ca.issue("x", starts=-9 * pki.DAY, ends=-pki.DAY),
-    "not yet valid": lambda ca: ca.issue("x", starts=pki.DAY),
-    "of a CA nobody registered": lambda _: pki.Authority("Stranger").issue("x"),
-    "of a CA of the same subject with another key": lambda ca: namesake(ca).issue("x"),
-    "of such a CA that is sent along": lambda ca: sent_along(namesake(ca)),
-    "that signed itself": lambda _: pki.self_signed("x"),
-    "with a broken signature": lambda ca: pki.with_broken_signature(ca.issue("x")),
-    "of a device that plays CA": lambda ca: ca.issue("device").issue("x"),
-    "of an intermediate CA nobody registered": lambda ca: sent_along(
-        pki.Authority("Intermediate", issuer=ca)
+    "expired": (lambda ca: ca.issue("x", starts=-9 * pki.DAY, ends=-pki.DAY), "expired"),
+    "not yet valid": (lambda ca: ca.issue("x", starts=pki.DAY), "validity"),
+    "of a CA nobody registered": (lambda _: pki.Authority("Stranger").issue("x"), "registered"),
+    "of a CA of the same subject with another key": (lambda ca: namesake(ca).issue("x"), "sign"),
+    "of such a CA that is sent along": (lambda ca: sent_along(namesake(ca)), "sign"),
+    "that signed itself": (lambda _: pki.self_signed("x"), "registered"),
+    "with a broken signature": (lambda ca: pki.with_broken_signature(ca.issue("x")), "sign"),
+    "of a device that plays CA": (lambda ca: ca.issue("device").issue("x"), "registered"),
+    "of an intermediate CA nobody registered": (
+        lambda ca: sent_along(pki.Authority("Intermediate", issuer=ca)),
+        "registered",
     ),
-    "signed with SHA-1": lambda ca: ca.issue("x", sha1=True),
-    "with an RSA key of 1024 bits": lambda ca: ca.issue("x", key=pki.rsa_key(1024)),
+    "signed with SHA-1": (lambda ca: ca.issue("x", sha1=True), "SHA-1"),
+    "with an RSA key of 1024 bits": (lambda ca: ca.issue("x", key=pki.rsa_key(1024)), "RSA"),
+    # The client finds no algorithm in common and sends no certificate at all.
+    "with an Ed25519 key": (lambda ca: ca.issue("x", key=pki.ed25519()), "no certificate"),
 }
 
 
-def shuts_out(fault, make):
+def shuts_out(fault, make, word):
     def stranger_is_shut_out(core):
         authority = registered_ca(core)
         device = make(authority)
         assert_out(core, device, "x")
+        told = core.diary()[-1]["sentence"]
         is_a_stranger(core, device)
+        assert word in told, f"shut out, but the diary has no {word}: {told}"
 
     stranger_is_shut_out.__name__ = f"a newcomer {fault} is shut out"
     return stranger_is_shut_out
 
 
-for fault, make in STRANGERS.items():
-    case(shuts_out(fault, make))
+for fault, (make, word) in STRANGERS.items():
+    case(shuts_out(fault, make, word))
 
 
 # Silent and broken connections

@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519 as ed25519_keys
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyasn1.codec.der import decoder, encoder
 from pyasn1_alt_modules import rfc5280
@@ -25,11 +26,19 @@ SHA1_SIGNATURES = {
 
 
 def p256():
-    return ec.generate_private_key(ec.SECP256R1())
+    return ec_key(ec.SECP256R1())
+
+
+def ec_key(curve):
+    return ec.generate_private_key(curve)
 
 
 def rsa_key(bits):
     return rsa.generate_private_key(65537, bits)
+
+
+def ed25519():
+    return ed25519_keys.Ed25519PrivateKey.generate()
 
 
 def private_key(pem):
@@ -102,6 +111,8 @@ class Identity:
         ends=365 * DAY,
         version=3,
         sha1=False,
+        digest=None,
+        pss=False,
         **more_names,
     ):
         """A device certificate signed with this key: `starts` and `ends` count from now.
@@ -116,7 +127,10 @@ class Identity:
             .add_extension(key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         )
-        der = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        digest = digest or hashes.SHA256()
+        how = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH) if pss else None
+        certificate = builder.sign(self.key, digest, rsa_padding=how)
+        der = certificate.public_bytes(serialization.Encoding.DER)
         if version != 3 or sha1:
             der = signed_the_old_way(der, self.key, version, sha1)
         return Identity(der, key)
