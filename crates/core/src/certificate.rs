@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use x509_parser::{
     extensions::ParsedExtension,
     prelude::{FromDer, X509Certificate},
+    x509::X509Name,
 };
 
 pub use name::NameAttribute;
@@ -274,6 +275,20 @@ impl Certificate {
     /// The issuer's Name, DER-encoded.
     pub fn issuer_der(&self) -> &[u8] {
         &self.issuer_der
+    }
+
+    /// The issuer as one line, `CN=root, O=AWS`, for messages.
+    pub fn issuer_line(&self) -> String {
+        // from_der() has read it before.
+        let issuer = X509Name::from_der(&self.issuer_der);
+        let attributes = issuer.map_or_else(|_| Vec::new(), |(_, name)| name::attributes(&name));
+        let parts: Vec<String> = attributes.iter().map(ToString::to_string).collect();
+        parts.join(", ")
+    }
+
+    /// The public key as PEM text, one block `PUBLIC KEY`.
+    pub fn public_key_pem(&self) -> String {
+        pem::encode("PUBLIC KEY", &self.public_key_info)
     }
 
     /// The first common name of the subject.

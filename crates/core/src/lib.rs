@@ -4,6 +4,7 @@
 
 pub mod ca;
 pub mod certificate;
+pub mod csr;
 pub mod failure;
 pub mod mqtt;
 pub mod names;

@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod staged;
+mod things;
 
 use std::{
     fmt, fs,
@@ -16,6 +17,7 @@ use rustls_pki_types::CertificateDer;
 
 pub use error::StoreError;
 use staged::{Published, Staged, sync_directory};
+pub use things::ThingFiles;
 
 use crate::{
     ca::{CaError, CertificateAuthority, IssuedDevice, PrivateKey},
@@ -208,39 +210,21 @@ impl Store {
         Certificate::from_pem(&pem).map_err(|source| StoreError::Certificate { path, source })
     }
 
-    /// Loads a device's key and certificates. Takes the files of the old shell scripts as well: RSA keys, X.509
+    /// Loads a device's key and certificates, from `DEVICE.key` and `DEVICE.crt` or, without them, from
+    /// `certs/DEVICE.key` and `certs/DEVICE.pem`. Takes the files of the old shell scripts as well: RSA keys, X.509
     /// version 1. Whether the certificate is valid now is not asked.
     ///
     /// # Errors
     /// When a file is missing or is not what it should be, or the key is not that of the file's first certificate.
     pub fn load_device(&self, name: &ThingName) -> Result<DeviceIdentity, StoreError> {
-        let files = self.device_files(name);
-        let pair = read_pair(&files)?.ok_or_else(|| StoreError::DeviceNotFound {
-            name: name.clone(),
-            path: files.certificate.clone(),
-        })?;
-        let private_key =
-            PrivateKey::from_pem(&pair.key, None).map_err(|source| StoreError::Key {
-                path: files.key.clone(),
-                source,
-            })?;
-        let certificates = Certificate::all_from_pem(&pair.certificate).map_err(|source| {
-            StoreError::Certificate {
-                path: files.certificate.clone(),
-                source,
+        for files in [self.device_files(name), self.thing_files(name).identity()] {
+            if let Some(pair) = read_pair(&files)? {
+                return identity(name, &pair, files);
             }
-        })?;
-        let matches = |certificate| private_key.belongs_to(certificate);
-        if !certificates.first().is_some_and(matches) {
-            return Err(StoreError::KeyMismatch {
-                key: files.key,
-                certificate: files.certificate,
-            });
         }
-        Ok(DeviceIdentity {
-            thing_name: name.clone(),
-            private_key,
-            certificates,
+        Err(StoreError::DeviceNotFound {
+            name: name.clone(),
+            path: self.device_files(name).certificate,
         })
     }
 
@@ -251,7 +235,13 @@ impl Store {
 
     /// A warning for the user if the device's key file is open to others.
     pub fn device_key_warning(&self, name: &ThingName) -> Option<LooseMode> {
-        file::loose_mode(self.device_files(name).key)
+        let files = [self.device_files(name), self.thing_files(name).identity()];
+        file::loose_mode(
+            files
+                .into_iter()
+                .map(|files| files.key)
+                .find(|key| key.exists())?,
+        )
     }
 
     /// The path as a user would write it: without `./` in front for the current folder.
@@ -327,6 +317,31 @@ impl DeviceIdentity {
 struct Pair {
     key: file::Contents,
     certificate: file::Contents,
+}
+
+/// Key and certificates of a device, found to belong together.
+fn identity(name: &ThingName, pair: &Pair, files: Files) -> Result<DeviceIdentity, StoreError> {
+    let private_key = PrivateKey::from_pem(&pair.key, None).map_err(|source| StoreError::Key {
+        path: files.key.clone(),
+        source,
+    })?;
+    let certificates =
+        Certificate::all_from_pem(&pair.certificate).map_err(|source| StoreError::Certificate {
+            path: files.certificate.clone(),
+            source,
+        })?;
+    let matches = |certificate| private_key.belongs_to(certificate);
+    if !certificates.first().is_some_and(matches) {
+        return Err(StoreError::KeyMismatch {
+            key: files.key,
+            certificate: files.certificate,
+        });
+    }
+    Ok(DeviceIdentity {
+        thing_name: name.clone(),
+        private_key,
+        certificates,
+    })
 }
 
 /// `None` if neither file exists.

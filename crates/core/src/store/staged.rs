@@ -76,17 +76,8 @@ impl Staged {
         Self::create_named(dir, target, mode)
     }
 
-    /// The temporary name is hidden, says whose it was if a crash leaves it behind, and ends like the target's: whatever
-    /// keeps `*.key` out of a repository or a backup keeps it out too.
     fn create_named(dir: &Path, target: &Path, mode: u32) -> io::Result<Self> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let extension = target.extension().unwrap_or_default().to_string_lossy();
-        tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .suffix(&format!(".{extension}"))
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(dir)
-            .map(Self::Named)
+        temporary(dir, target, mode).map(Self::Named)
     }
 
     /// Neither way replaces or follows what has the name already, be it a link that leads nowhere.
@@ -107,6 +98,33 @@ impl Staged {
             },
         }
     }
+}
+
+/// A file with a temporary name. The name is hidden, says whose it was if a crash leaves it behind, and ends like the
+/// target's: whatever keeps `*.key` out of a repository or a backup keeps it out too.
+fn temporary(dir: &Path, target: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let extension = target.extension().unwrap_or_default().to_string_lossy();
+    tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(&format!(".{extension}"))
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(dir)
+}
+
+/// Writes a file in place of what has its name: the name always leads to a whole file, the old or the new.
+pub(super) fn replace(dir: &Path, target: &Path, contents: &[u8]) -> Result<(), StoreError> {
+    let write = || {
+        let mut file = temporary(dir, target, PUBLIC)?;
+        file.write_all(contents)?;
+        file.as_file().sync_all()?;
+        file.persist(target).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|source| StoreError::Write {
+        path: target.to_owned(),
+        source,
+    })
 }
 
 #[cfg(target_os = "linux")]
