@@ -12,10 +12,15 @@ mkdir -p "$target"
 target=$(cd "$target" && pwd)
 BIN=$(cd "${BIN:-$root/bin}" && pwd) || exit 1
 export BIN PYTHONDONTWRITEBYTECODE=1
+# Nothing of the caller's own AWS set-up or proxies may have a say.
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+export NO_PROXY=localhost,127.0.0.1 no_proxy=localhost,127.0.0.1
+# Debian keeps daemons where ordinary users do not look.
+PATH=$PATH:/usr/sbin
 
 # A judge that takes longer hangs.
 judge_seconds=180
-all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk node_clients)
+all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk node_clients durability)
 passed=0 failed=0 skipped=0
 
 main() {
@@ -48,7 +53,7 @@ run_judge() {
         return
     fi
     case $judge in
-        certificates | programs) ;; # these need no core
+        certificates | programs | durability) ;; # these need no core, or start their own
         *) command=("$BIN/iot-local" run -- "${command[@]}") ;;
     esac
     output=$target/$judge.out
