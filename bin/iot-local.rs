@@ -7,11 +7,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jitp_cli::{Common, Exit, Failure, Report, Result, Signals};
 use jitp_core::failure::Class;
 use jitp_local::running;
-use jitp_local::server::{Local, Options};
+use jitp_local::server::{Local, Options, operations};
 use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::sync::broadcast::error::RecvError;
@@ -39,6 +39,8 @@ enum What {
     Run(Run),
     /// Print the environment that points tools at a running core, for `eval`
     Env(Env),
+    /// Print the operations of AWS it serves: service, name, method and path
+    Operations,
 }
 
 #[derive(Args)]
@@ -91,6 +93,21 @@ struct AccountFlags {
     /// Start with nothing, not even the policy IoTAccess
     #[arg(long)]
     empty: bool,
+
+    /// Enforce rates: with `aws`, those of the AWS General Reference, for the calls of each operation and
+    /// the messages of each connection [default: none]
+    #[arg(long, value_name = "WHOSE")]
+    quotas: Option<Quotas>,
+
+    /// Serve /_local/faults, which makes calls fail on order; for test suites
+    #[arg(long)]
+    allow_faults: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Quotas {
+    /// AWS's default quotas
+    Aws,
 }
 
 #[derive(Args)]
@@ -130,11 +147,28 @@ impl Report for Variable {
     }
 }
 
+#[derive(Serialize)]
+struct Operation {
+    service: &'static str,
+    operation: &'static str,
+    method: &'static str,
+    path: &'static str,
+}
+
+impl Report for Operation {
+    fn columns(&self) -> Vec<String> {
+        [self.service, self.operation, self.method, self.path]
+            .map(str::to_owned)
+            .into()
+    }
+}
+
 async fn iot_local(arguments: Arguments, common: &Common, signals: Signals) -> Result<u8> {
     match arguments.command {
         What::Serve(serve) => serve_until_told(serve, common, signals).await,
         What::Run(run) => run_command(run, common, signals).await,
         What::Env(env) => print_environment(&env, common).await,
+        What::Operations => print_operations(common),
     }
 }
 
@@ -226,6 +260,19 @@ async fn print_environment(env: &Env, common: &Common) -> Result<u8> {
     Ok(Exit::Done as u8)
 }
 
+fn print_operations(common: &Common) -> Result<u8> {
+    let mut reporter = common.reporter();
+    for offered in operations() {
+        reporter.line(&Operation {
+            service: offered.service,
+            operation: offered.name,
+            method: offered.method,
+            path: offered.path,
+        })?;
+    }
+    Ok(Exit::Done as u8)
+}
+
 /// Prints the diary on stderr while the core runs. What an API call was answered its caller knows;
 /// that is printed with `--verbose` only.
 fn tell(core: &Local, common: &Common) {
@@ -258,6 +305,8 @@ impl AccountFlags {
             account_id: self.account,
             region: self.region,
             empty: self.empty,
+            enforce_quotas: matches!(self.quotas, Some(Quotas::Aws)),
+            faults: self.allow_faults,
             ..Options::default()
         }
     }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod listener;
+mod outside;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use jitp_wire::QoS;
+use jitp_wire::{Publish, QoS};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::reserved::{Answer, Handler, Request};
 pub use limits::Limits;
+pub use outside::{PublishError, RetainedMessage};
 #[cfg(test)]
 pub(crate) use watch::watch;
 
@@ -100,14 +102,46 @@ impl Broker {
         self.core.services.install(handler);
     }
 
-    /// Closes the connection of a client (MQTT 5: DISCONNECT 0x98), with or without its will; whether
-    /// there was one.
-    pub fn disconnect(&self, client_id: &str, without_will: bool) -> bool {
-        let link = self.core.directory.link(client_id);
-        if let Some(link) = &link {
+    /// Publishes a message that came from outside MQTT; it is durable on return, as after a PUBACK.
+    ///
+    /// # Errors
+    /// A sentence why the message is none AWS would take, or why it cannot be stored.
+    pub async fn publish(&self, publish: Publish) -> Result<(), PublishError> {
+        self.core.publish_from_outside(publish).await
+    }
+
+    /// The retained message of a topic, unless it has expired.
+    pub fn retained(&self, topic: &str) -> Option<RetainedMessage> {
+        let kept = self.core.retained.get(topic)?;
+        RetainedMessage::unexpired(&kept, self.core.now())
+    }
+
+    /// Every retained message that has not expired, in the order of the topics.
+    pub fn all_retained(&self) -> Vec<RetainedMessage> {
+        let now = self.core.now();
+        let all = self.core.retained.all();
+        all.iter()
+            .filter_map(|kept| RetainedMessage::unexpired(kept, now))
+            .collect()
+    }
+
+    /// Closes the connection of a client (MQTT 5: DISCONNECT 0x98), with or without its will, and with
+    /// `end_session` forgets its session too; whether there was a connection or a session.
+    pub fn disconnect(&self, client_id: &str, end_session: bool, without_will: bool) -> bool {
+        let core = &self.core;
+        let link = core.directory.link(client_id);
+        let mut known = link.is_some();
+        if end_session {
+            let mut writes = Vec::new();
+            known |= core
+                .directory
+                .end(client_id, &core.router, core.now(), &mut writes);
+            core.commit(writes);
+        }
+        if let Some(link) = link {
             link.close(Close::Administrative { without_will });
         }
-        link.is_some()
+        known
     }
 
     /// How many connections have a session.
@@ -199,7 +233,8 @@ impl Core {
     pub(crate) fn route(&self, message: &Message, now: i64, writes: &mut Vec<Write>) -> Routed {
         let mut writes = self.storage.is_durable().then_some(writes);
         if message.retain {
-            self.retained.keep(message, writes.as_deref_mut());
+            self.retained
+                .keep(message, self.now_ms(), writes.as_deref_mut());
         }
         self.router.publish(message, now, writes)
     }

@@ -9,6 +9,7 @@ pub mod admit;
 pub mod broker;
 mod connection;
 pub mod control;
+mod data_plane;
 pub mod diary;
 mod events;
 mod identity;

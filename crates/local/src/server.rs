@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::account::{Account, AccountSettings, ApiError, Clock, policies};
 use crate::admit::{Admission, Announcement};
 use crate::broker::{Broker, BrokerSettings, Gate, Limits};
-use crate::control::{self, ControlSettings};
+use crate::control::{self, ControlSettings, Faults, Offered};
+use crate::data_plane;
 use crate::diary::Diary;
 use crate::identity::{IdentityError, ServerCa};
 use crate::storage::{Storage, StorageError};
@@ -51,6 +52,10 @@ pub struct Options {
     pub empty: bool,
     /// Serve `POST /_local/reset`, which empties the account; for test suites.
     pub reset: bool,
+    /// Serve `/_local/faults`, which makes calls of the AWS APIs fail on order; for test suites.
+    pub faults: bool,
+    /// Enforce AWS's rates: calls of each operation and messages of each connection.
+    pub enforce_quotas: bool,
     /// The clock.
     pub clock: Clock,
 }
@@ -66,9 +71,16 @@ impl Default for Options {
             data: None,
             empty: false,
             reset: false,
+            faults: false,
+            enforce_quotas: false,
             clock: Clock::system(),
         }
     }
+}
+
+/// Every operation of AWS a local core serves, ordered by service and name.
+pub fn operations() -> Vec<Offered> {
+    control::offered(data_plane::operations())
 }
 
 /// Why a local core could not start.
@@ -111,6 +123,7 @@ pub struct Local {
     account: Account,
     broker: Broker,
     diary: Diary,
+    faults: Faults,
     control: SocketAddr,
     mqtt: SocketAddr,
     root_pem: String,
@@ -164,7 +177,10 @@ impl Local {
             diary: diary.clone(),
             storage,
             clock: options.clock,
-            limits: Limits::default(),
+            limits: Limits {
+                enforce_rates: options.enforce_quotas,
+                ..Limits::default()
+            },
         })?;
 
         let shutdown = CancellationToken::new();
@@ -172,6 +188,7 @@ impl Local {
             account: account.clone(),
             broker: broker.clone(),
             diary: diary.clone(),
+            faults: Faults::default(),
             control,
             mqtt,
             root_pem,
@@ -181,10 +198,15 @@ impl Local {
             tasks: Vec::new(),
             _scratch: scratch,
         };
-        let service = control::service(ControlSettings {
+        let mut registry_events = account.registry_events();
+        let settings = ControlSettings {
             allow_reset: options.reset,
+            allow_faults: options.faults,
+            enforce_quotas: options.enforce_quotas,
+            faults: local.faults.clone(),
             ..ControlSettings::new(account, diary)
-        });
+        };
+        let service = control::service(data_plane::plug_in(settings, &broker));
         let router = local.own_routes().fallback_service(service);
         let stop = shutdown.clone();
         local.tasks.push(tokio::spawn(async move {
@@ -203,6 +225,14 @@ impl Local {
                 events.inject(&topic, payload, QoS::AtLeastOnce, false);
             }
         });
+        let events = broker.clone();
+        let stop = shutdown.clone();
+        local.tasks.push(tokio::spawn(async move {
+            // The account, which sends them, may outlive this core.
+            while let Some(Some(event)) = stop.run_until_cancelled(registry_events.recv()).await {
+                events.inject(&event.topic, event.payload, QoS::AtLeastOnce, false);
+            }
+        }));
         admission.finish_interrupted();
         local.tasks.push(tokio::spawn(async move {
             broker.serve(mqtt_listener, tls, shutdown).await;
@@ -243,6 +273,11 @@ impl Local {
     /// The broker behind it.
     pub fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// Faults on order; a test in the same process needs no switch.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Why things were refused.

@@ -7,7 +7,8 @@ use bytestring::ByteString;
 use rmqtt_codec::{v3, v5};
 use tokio_util::codec::Decoder;
 
-use crate::publish::{decode_publish, will_properties};
+use crate::properties::MessageProperties;
+use crate::publish::decode_publish;
 use crate::{Connect, Filter, Packet, QoS, Subscribe, Unsubscribe, Version, Will, WireError};
 
 /// Cuts packets out of a stream of bytes.
@@ -234,7 +235,7 @@ fn decode_v5(first: u8, body: Bytes) -> Result<Packet, WireError> {
 }
 
 fn will_v5(will: v5::LastWill) -> Result<Will, WireError> {
-    let properties = will_properties(&will)?;
+    let properties = MessageProperties::from(&will).encode()?;
     Ok(Will {
         topic: text(will.topic)?,
         payload: will.message,

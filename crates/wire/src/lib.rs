@@ -11,6 +11,7 @@ mod encode;
 mod error;
 pub mod limits;
 mod packet;
+mod properties;
 mod publish;
 pub mod reason;
 mod sniff;
@@ -27,6 +28,7 @@ pub use encode::{
 };
 pub use error::WireError;
 pub use packet::{Connect, Filter, Packet, Subscribe, Unsubscribe, Will};
+pub use properties::MessageProperties;
 pub use publish::{Encoded, Outline, Publish, encode_publish};
 pub use sniff::{Sniffed, sniff};
 

@@ -4,11 +4,14 @@ use std::num::NonZeroU16;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
-use rmqtt_codec::v5;
 
-use crate::decode::{TRUNCATED, remaining_length, text};
+use crate::decode::{TRUNCATED, remaining_length};
 use crate::encode::{length_of_length, write_length};
 use crate::limits::{CONTENT_TYPE_BYTES, CORRELATION_DATA_BYTES, USER_PROPERTIES_BYTES};
+use crate::properties::{
+    CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, PAYLOAD_FORMAT, RESPONSE_TOPIC,
+    SUBSCRIPTION_ID, TOPIC_ALIAS, USER_PROPERTY, take, take_binary, take_text, within,
+};
 use crate::{QoS, Version, WireError};
 
 /// A PUBLISH as received. Topic, properties and payload share the bytes it was read from.
@@ -219,83 +222,10 @@ fn read_properties(publish: &mut Publish, all: Bytes) -> Result<(), WireError> {
     Ok(())
 }
 
-/// The properties of a will, as they will stand in the PUBLISH that carries it.
-pub(crate) fn will_properties(will: &v5::LastWill) -> Result<Bytes, WireError> {
-    let mut out = BytesMut::new();
-    if let Some(is_text) = will.is_utf8_payload {
-        out.put_u8(PAYLOAD_FORMAT);
-        out.put_u8(is_text.into());
-    }
-    if let Some(content_type) = &will.content_type {
-        within(content_type.len(), CONTENT_TYPE_BYTES)?;
-        put(&mut out, CONTENT_TYPE, content_type.as_bytes());
-    }
-    if let Some(topic) = &will.response_topic {
-        if crate::topic::has_wildcard(topic) {
-            return Err(WireError::Protocol("response topic with a wildcard"));
-        }
-        put(&mut out, RESPONSE_TOPIC, topic.as_bytes());
-    }
-    if let Some(data) = &will.correlation_data {
-        within(data.len(), CORRELATION_DATA_BYTES)?;
-        put(&mut out, CORRELATION_DATA, data);
-    }
-    let mut user_bytes = 0;
-    for (name, value) in &will.user_properties {
-        user_bytes += name.len() + value.len();
-        within(user_bytes, USER_PROPERTIES_BYTES)?;
-        put(&mut out, USER_PROPERTY, name.as_bytes());
-        out.put_u16(value.len() as u16);
-        out.extend_from_slice(value.as_bytes());
-    }
-    Ok(out.freeze())
-}
-
-fn put(out: &mut BytesMut, property: u8, value: &[u8]) {
-    out.put_u8(property);
-    // Every value here was read from a field with a two-byte length.
-    out.put_u16(value.len() as u16);
-    out.extend_from_slice(value);
-}
-
-fn within(size: usize, max: usize) -> Result<(), WireError> {
-    if size > max {
-        Err(WireError::TooLarge { size, max })
-    } else {
-        Ok(())
-    }
-}
-
-fn take(from: &mut Bytes, length: usize) -> Result<Bytes, WireError> {
-    if from.len() < length {
-        Err(TRUNCATED)
-    } else {
-        Ok(from.split_to(length))
-    }
-}
-
-fn take_binary(from: &mut Bytes) -> Result<Bytes, WireError> {
-    let length = take(from, 2)?.get_u16();
-    take(from, length.into())
-}
-
-fn take_text(from: &mut Bytes) -> Result<ByteString, WireError> {
-    let bytes = take_binary(from)?;
-    text(ByteString::try_from(bytes).map_err(|_| WireError::Malformed("text is not UTF-8"))?)
-}
-
-const PAYLOAD_FORMAT: u8 = 0x01;
-const MESSAGE_EXPIRY: u8 = 0x02;
-const CONTENT_TYPE: u8 = 0x03;
-const RESPONSE_TOPIC: u8 = 0x08;
-const CORRELATION_DATA: u8 = 0x09;
-const SUBSCRIPTION_ID: u8 = 0x0B;
-const TOPIC_ALIAS: u8 = 0x23;
-const USER_PROPERTY: u8 = 0x26;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::put;
     use crate::{Frames, Packet, decode};
 
     fn read(version: Version, bytes: &[u8]) -> Result<Publish, WireError> {

@@ -15,10 +15,10 @@ pub fn find(state: &State, name: &str) -> Result<Arc<BillingGroup>, ApiError> {
     group.ok_or_else(|| ApiError::not_found(format!("Billing group {name} cannot be found.")))
 }
 
-/// Creates a billing group.
+/// Creates a billing group, or finds the one that is already just so (API Reference, CreateBillingGroup).
 ///
 /// # Errors
-/// `ResourceAlreadyExistsException`; unlike things and thing groups, nothing says that an equal one is accepted.
+/// `ResourceAlreadyExistsException` when it exists otherwise.
 pub fn create(
     tx: &mut Transaction,
     name: &str,
@@ -26,8 +26,11 @@ pub fn create(
     tags: BTreeMap<String, String>,
 ) -> Result<Arc<BillingGroup>, ApiError> {
     if let Some(group) = tx.billing_groups.get(name) {
+        if group.description.as_deref() == description {
+            return Ok(Arc::clone(group));
+        }
         return Err(ApiError::already_exists(
-            format!("Billing group {name} already exists in account"),
+            format!("Billing group {name} already exists in account with different properties"),
             name,
             &group.arn,
         ));

@@ -17,6 +17,7 @@ pub(crate) mod pki;
 pub mod policies;
 pub mod principals;
 mod records;
+mod registry_events;
 mod state;
 pub mod tags;
 pub mod templates;
@@ -31,11 +32,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
 pub use clock::{Clock, ClockHand, Timestamp};
 pub use error::ApiError;
 pub use records::*;
+pub use registry_events::RegistryEvent;
 pub use state::{Scope, State};
 pub use transaction::Transaction;
 
@@ -144,6 +146,7 @@ struct Inner {
     state: ArcSwap<State>,
     writing: Mutex<()>,
     changes: broadcast::Sender<Change>,
+    events: Mutex<Option<mpsc::UnboundedSender<RegistryEvent>>>,
     issuing_ca: Mutex<Option<Arc<issuing::IssuingCa>>>,
 }
 
@@ -184,12 +187,17 @@ impl Account {
         let mut transaction =
             Transaction::new(state, inner.clock.timestamp(), inner.storage.is_durable());
         let answer = change(&mut transaction)?;
-        let (state, writes, changes) = transaction.finish();
-        inner.storage.commit(writes)?;
-        inner.state.store(Arc::new(state));
-        for change in changes {
+        let finished = transaction.finish();
+        inner.storage.commit(finished.writes)?;
+        inner.state.store(Arc::new(finished.state));
+        for change in finished.changes {
             // Nobody listening is fine.
             let _ = inner.changes.send(change);
+        }
+        if let Some(listener) = &*inner.events.lock() {
+            for event in finished.events {
+                let _ = listener.send(event);
+            }
         }
         Ok(answer)
     }
@@ -197,6 +205,14 @@ impl Account {
     /// Changes from now on, in the order they were made. A receiver that lags misses some and is told so.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes.subscribe()
+    }
+
+    /// Registry events from now on, in the order of the changes; none is missed. There is one listener: who
+    /// asks last.
+    pub fn registry_events(&self) -> mpsc::UnboundedReceiver<RegistryEvent> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.inner.events.lock() = Some(sender);
+        receiver
     }
 
     /// Deletes everything, as if the account were new.

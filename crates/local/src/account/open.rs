@@ -30,6 +30,7 @@ impl Account {
                 state: ArcSwap::from_pointee(state),
                 writing: Mutex::new(()),
                 changes: broadcast::channel(CHANGES_KEPT).0,
+                events: Mutex::new(None),
                 issuing_ca: Mutex::new(None),
             }),
         })

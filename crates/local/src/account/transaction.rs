@@ -13,6 +13,7 @@ use super::records::{
     BillingGroup, CaCertificate, Certificate, EventConfigurations, Policy, ProvisioningTemplate,
     Thing, ThingGroup, ThingPrincipalType, ThingType,
 };
+use super::registry_events::RegistryEvent;
 use super::state::State;
 use super::{Change, space};
 use crate::storage::Write;
@@ -24,6 +25,15 @@ pub struct Transaction {
     durable: bool,
     writes: Vec<Write>,
     changes: Vec<Change>,
+    events: Vec<RegistryEvent>,
+}
+
+/// What a change has come to.
+pub(super) struct Finished {
+    pub(super) state: State,
+    pub(super) writes: Vec<Write>,
+    pub(super) changes: Vec<Change>,
+    pub(super) events: Vec<RegistryEvent>,
 }
 
 impl Deref for Transaction {
@@ -42,11 +52,17 @@ impl Transaction {
             durable,
             writes: Vec::new(),
             changes: Vec::new(),
+            events: Vec::new(),
         }
     }
 
-    pub(super) fn finish(self) -> (State, Vec<Write>, Vec<Change>) {
-        (self.state, self.writes, self.changes)
+    pub(super) fn finish(self) -> Finished {
+        Finished {
+            state: self.state,
+            writes: self.writes,
+            changes: self.changes,
+            events: self.events,
+        }
     }
 
     /// The moment of this change.
@@ -63,6 +79,10 @@ impl Transaction {
         if !self.changes.contains(&change) {
             self.changes.push(change);
         }
+    }
+
+    pub(super) fn publish(&mut self, event: RegistryEvent) {
+        self.events.push(event);
     }
 
     fn keep<T: Serialize>(
@@ -141,20 +161,23 @@ impl Transaction {
         self.tell(Change::Thing {
             name: thing.name.clone(),
         });
+        let before = self.state.things.get(&thing.name).cloned();
+        self.thing_changed(before.as_deref(), Some(&thing));
         self.state.insert_thing(thing);
         Ok(())
     }
 
     pub(crate) fn remove_thing(&mut self, name: &str) {
+        for group in self.state.groups_of_thing(name) {
+            self.remove_member(&group, name);
+        }
         if let Some(thing) = self.state.things.remove(name) {
             self.state.unindex_thing(&thing);
-            for group in self.state.groups_of_thing(name) {
-                self.remove_member(&group, name);
-            }
             self.forget(space::THING, name);
             self.tell(Change::Thing {
                 name: name.to_owned(),
             });
+            self.thing_changed(Some(&thing), None);
         }
     }
 
@@ -233,6 +256,8 @@ impl Transaction {
     pub(crate) fn put_thing_type(&mut self, thing_type: ThingType) -> Result<(), ApiError> {
         self.keep(space::THING_TYPE, &thing_type.name, &thing_type)?;
         let name = thing_type.name.clone();
+        let before = self.state.thing_types.get(&name).cloned();
+        self.thing_type_changed(before.as_deref(), Some(&thing_type));
         self.state.thing_types.insert(name, Arc::new(thing_type));
         Ok(())
     }
@@ -241,6 +266,7 @@ impl Transaction {
         if let Some(thing_type) = self.state.thing_types.remove(name) {
             self.forget(space::THING_TYPE, name);
             self.remove_tags(&thing_type.arn);
+            self.thing_type_changed(Some(&thing_type), None);
         }
     }
 
@@ -249,15 +275,17 @@ impl Transaction {
         self.tell(Change::Group {
             name: group.name.clone(),
         });
+        let before = self.state.thing_groups.get(&group.name).cloned();
+        self.thing_group_changed(before.as_deref(), Some(&group));
         self.state.insert_thing_group(group);
         Ok(())
     }
 
     pub(crate) fn remove_thing_group(&mut self, name: &str) {
+        for thing in self.state.things_of_group(name) {
+            self.remove_member(name, &thing);
+        }
         if let Some(group) = self.state.thing_groups.remove(name) {
-            for thing in self.state.things_of_group(name) {
-                self.remove_member(name, &thing);
-            }
             for policy in self.state.policy_names_of_target(&group.arn) {
                 self.remove_attachment(&policy, &group.arn);
             }
@@ -269,12 +297,14 @@ impl Transaction {
             self.tell(Change::Group {
                 name: name.to_owned(),
             });
+            self.thing_group_changed(Some(&group), None);
         }
     }
 
     pub(crate) fn put_member(&mut self, group: &str, thing: &str) -> Result<(), ApiError> {
         self.keep(space::MEMBER, &pair(group, thing), &())?;
         self.state.insert_member(group, thing);
+        self.membership_changed(group, thing, true);
         self.tell(Change::Thing {
             name: thing.to_owned(),
         });
@@ -285,6 +315,7 @@ impl Transaction {
         remove_from(&mut self.state.things_by_group, group, thing);
         remove_from(&mut self.state.groups_by_thing, thing, group);
         self.forget(space::MEMBER, &pair(group, thing));
+        self.membership_changed(group, thing, false);
         self.tell(Change::Thing {
             name: thing.to_owned(),
         });

@@ -365,7 +365,7 @@ where
 }
 
 /// When a message with this expiry interval, in seconds, is no longer delivered.
-fn expires_at(interval: Option<u32>, now: i64) -> Option<i64> {
+pub(crate) fn expires_at(interval: Option<u32>, now: i64) -> Option<i64> {
     let interval = interval?.clamp(1, jitp_wire::limits::MESSAGE_EXPIRY_MAX);
     Some(now.saturating_add(interval.into()))
 }

@@ -160,9 +160,10 @@ where
         if !wanted || has_wildcard(&filter.filter) || split_share(&filter.filter).is_some() {
             return;
         }
-        if let Some(message) = self.core.retained.get(&filter.filter) {
+        if let Some(kept) = self.core.retained.get(&filter.filter) {
             let now = self.core.now();
-            self.session.deliver_retained(&message, filter.qos, now);
+            self.session
+                .deliver_retained(&kept.message, filter.qos, now);
         }
     }
 }

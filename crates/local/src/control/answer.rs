@@ -1,10 +1,13 @@
 //! Answers in the form AWS's clients parse: status, request id, error type and JSON.
 
+use std::io;
+
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use futures::stream;
 use serde_json::{Map, Value};
 
 use crate::account::ApiError;
@@ -71,6 +74,15 @@ fn status(service: Option<Service>, code: &str) -> u16 {
         "InternalFailureException" => 500,
         _ => 400,
     })
+}
+
+/// An answer that is none: the connection is closed before a byte of it is sent.
+pub(super) fn cut() -> Response {
+    // hyper gives a connection up when a body fails, and the head is still in its buffer then.
+    let broken = || Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionAborted));
+    Response::new(Body::from_stream(stream::iter(std::iter::once_with(
+        broken,
+    ))))
 }
 
 pub(super) fn json(status: u16, body: &Value, request_id: &str) -> Response {

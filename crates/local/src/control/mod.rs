@@ -10,12 +10,16 @@ mod ca;
 mod certificates;
 mod endpoint;
 mod events;
+mod faults;
 mod fields;
+mod local;
 mod paging;
 mod policies;
 mod principals;
+mod quotas;
 mod registration;
 mod scope;
+mod serve;
 mod sts;
 mod tags;
 mod templates;
@@ -26,32 +30,20 @@ mod thing_types;
 mod things;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::request::Parts;
-use axum::response::Response;
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::time::timeout;
 
 use crate::account::{Account, ApiError};
-use crate::diary::{Diary, Entry};
-use crate::model::{self, Input, Route, Service, read_input};
-use scope::Signed;
+use crate::diary::Diary;
+use crate::model::{self, Input, Service};
+use quotas::Quotas;
 
 pub use answer::Answer;
-
-/// Largest body read, in octets; the largest modelled member is far smaller.
-const BODY_LIMIT: usize = 1024 * 1024;
-
-/// How long a body may take; a client that stalls must not be waited for.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+pub use faults::{Fault, FaultKind, Faults};
+pub(crate) use paging::Page;
 
 /// An operation given from outside this module, for example `Publish` by the broker.
 pub type Extension =
@@ -66,6 +58,12 @@ pub struct ControlSettings {
     pub diary: Diary,
     /// Whether `POST /_local/reset` deletes everything; for tests.
     pub allow_reset: bool,
+    /// Whether calls beyond AWS's quotas are answered with ThrottlingException.
+    pub enforce_quotas: bool,
+    /// Whether `/_local/faults` takes orders; for tests.
+    pub allow_faults: bool,
+    /// The faults on order.
+    pub faults: Faults,
     /// Operations given from outside, by service and name; they win over those in here.
     pub extensions: HashMap<(Service, &'static str), Extension>,
 }
@@ -77,6 +75,9 @@ impl ControlSettings {
             account,
             diary,
             allow_reset: false,
+            enforce_quotas: false,
+            allow_faults: false,
+            faults: Faults::default(),
             extensions: HashMap::new(),
         }
     }
@@ -86,6 +87,21 @@ impl ControlSettings {
     pub fn with(mut self, service: Service, operation: &'static str, extension: Extension) -> Self {
         self.extensions.insert((service, operation), extension);
         self
+    }
+
+    /// What an operation means, if it is offered.
+    fn meaning(&self, service: Service, operation: &str) -> Option<Meaning<'_>> {
+        let from_outside = self
+            .extensions
+            .iter()
+            .find(|((of, name), _)| *of == service && *name == operation);
+        if let Some((_, extension)) = from_outside {
+            return Some(Meaning::Extension(extension));
+        }
+        match service {
+            Service::Iot => HANDLERS.get(operation).copied().map(Meaning::Handler),
+            Service::IotData => None,
+        }
     }
 }
 
@@ -100,13 +116,67 @@ impl std::fmt::Debug for ControlSettings {
 
 /// The control plane as a router to serve on a listener; it takes every path.
 pub fn service(settings: ControlSettings) -> Router {
-    Router::new().fallback(serve).with_state(Arc::new(settings))
+    let server = Arc::new(Server::new(settings));
+    Router::new().fallback(serve::serve).with_state(server)
 }
 
-/// The operations answered by [`service`] with these settings: service and name, ordered.
-pub fn operations(settings: &ControlSettings) -> Vec<(Service, &'static str)> {
+/// The control plane being served.
+struct Server {
+    settings: ControlSettings,
+    quotas: Option<Quotas>,
+}
+
+impl Server {
+    fn new(settings: ControlSettings) -> Self {
+        let quotas = settings.enforce_quotas;
+        Self {
+            quotas: quotas.then(|| Quotas::new(settings.account.clock().clone())),
+            settings,
+        }
+    }
+}
+
+/// An operation that is offered.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Offered {
+    /// The service as SDKs name it: `iot`, `iot-data` or `sts`.
+    pub service: &'static str,
+    /// The operation's name.
+    pub name: &'static str,
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path with `{labels}`.
+    pub path: &'static str,
+}
+
+/// The operations answered by [`service`] with these settings, ordered by service and name.
+pub fn operations(settings: &ControlSettings) -> Vec<Offered> {
+    offered(settings.extensions.keys().copied())
+}
+
+/// The operations in here and those given from outside, ordered by service and name.
+pub(crate) fn offered(
+    from_outside: impl IntoIterator<Item = (Service, &'static str)>,
+) -> Vec<Offered> {
     let own = HANDLERS.keys().map(|name| (Service::Iot, *name));
-    let mut all: Vec<_> = own.chain(settings.extensions.keys().copied()).collect();
+    let named = own.chain(from_outside);
+    let mut all: Vec<_> = named
+        .filter_map(|(service, name)| {
+            let operation = model::table(service).operation(name)?;
+            Some(Offered {
+                service: service.name(),
+                name: &operation.name,
+                method: &operation.method,
+                path: &operation.path,
+            })
+        })
+        .collect();
+    all.push(Offered {
+        service: "sts",
+        name: sts::OPERATION,
+        method: "POST",
+        path: "/",
+    });
     all.sort_unstable();
     all.dedup();
     all
@@ -114,6 +184,12 @@ pub fn operations(settings: &ControlSettings) -> Vec<(Service, &'static str)> {
 
 /// The meaning of an operation: members in, body out; `Value::Null` for no members.
 type Handler = fn(&Account, &Input) -> Result<Value, ApiError>;
+
+/// Where the meaning of an operation comes from.
+enum Meaning<'a> {
+    Handler(Handler),
+    Extension(&'a Extension),
+}
 
 static HANDLERS: LazyLock<HashMap<&'static str, Handler>> = LazyLock::new(|| {
     let families: [&[(&'static str, Handler)]; 14] = [
@@ -134,164 +210,3 @@ static HANDLERS: LazyLock<HashMap<&'static str, Handler>> = LazyLock::new(|| {
     ];
     families.into_iter().flatten().copied().collect()
 });
-
-/// Operations that make keys, which takes tens of milliseconds.
-const SLOW: [&str; 3] = [
-    "CreateKeysAndCertificate",
-    "CreateCertificateFromCsr",
-    "RegisterThing",
-];
-
-async fn serve(State(settings): State<Arc<ControlSettings>>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
-    let request_id = uuid::Uuid::new_v4().to_string();
-    let body = match timeout(BODY_DEADLINE, to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let error = ApiError::new(
-                "RequestEntityTooLargeException",
-                format!("The body is longer than {BODY_LIMIT} bytes or ended early"),
-            );
-            return refuse(&settings, None, "", &error, &request_id);
-        }
-        Err(_) => {
-            let error = ApiError::new(
-                "RequestTimeoutException",
-                format!("The body did not arrive within {BODY_DEADLINE:?}"),
-            );
-            return refuse(&settings, None, "", &error, &request_id);
-        }
-    };
-    let signed = scope::of(&parts);
-    if signed == Signed::Sts || (signed == Signed::No && sts::is_for(&parts, &body)) {
-        return sts::answer(&settings, &body, &request_id);
-    }
-    let (method, path) = (parts.method.as_str(), parts.uri.path());
-    if let Some(what) = path.strip_prefix("/_local/") {
-        return local(&settings, method, what, &request_id);
-    }
-    let order = match signed {
-        Signed::IotData => [Service::IotData, Service::Iot],
-        _ => [Service::Iot, Service::IotData],
-    };
-    let found = order.into_iter().find_map(|service| {
-        let route = model::table(service).route(method, path)?;
-        Some((service, route))
-    });
-    let Some((service, route)) = found else {
-        let error = match signed {
-            Signed::Other(name) => ApiError {
-                // Services of the JSON protocols carry the type in the body.
-                members: vec![("__type", "NotImplementedException".to_owned())],
-                ..ApiError::new(
-                    "NotImplementedException",
-                    format!("The local core does not offer the service {name}"),
-                )
-            },
-            _ => ApiError::new(
-                "UnknownOperationException",
-                format!("{method} {path} is no operation of AWS IoT"),
-            ),
-        };
-        return refuse(&settings, None, "", &error, &request_id);
-    };
-    let name = route.operation.name.as_str();
-    match call(&settings, service, &route, &parts, &body).await {
-        Ok(answer) => answer::success(route.operation, answer, &request_id),
-        Err(error) => refuse(&settings, Some(service), name, &error, &request_id),
-    }
-}
-
-async fn call(
-    settings: &Arc<ControlSettings>,
-    service: Service,
-    route: &Route<'_>,
-    parts: &Parts,
-    body: &Bytes,
-) -> Result<Answer, ApiError> {
-    let operation = route.operation;
-    let name = operation.name.as_str();
-    let extension = settings
-        .extensions
-        .iter()
-        .find_map(|((of, known), extension)| {
-            (*of == service && *known == name).then_some(extension)
-        });
-    let handler = match service {
-        Service::Iot => HANDLERS.get(name).copied(),
-        Service::IotData => None,
-    };
-    if extension.is_none() && handler.is_none() {
-        return Err(ApiError::new(
-            "NotImplementedException",
-            format!("The local core does not offer {name}"),
-        ));
-    }
-    let headers = parts
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .collect();
-    let request = model::Request {
-        query: parts.uri.query().unwrap_or_default(),
-        headers,
-        body,
-    };
-    let input = read_input(model::table(service), route, &request)
-        .map_err(|message| ApiError::new(answer::validation_code(operation), message))?;
-    if let Some(extension) = extension {
-        return extension(input).await;
-    }
-    let Some(handler) = handler else {
-        return Err(ApiError::internal("unreachable: handled above"));
-    };
-    let waits = settings.account.is_durable() && operation.method != "GET";
-    if waits || SLOW.contains(&name) {
-        let account = settings.account.clone();
-        let work = tokio::task::spawn_blocking(move || handler(&account, &input));
-        let outcome = work.await.unwrap_or_else(|_| Err(crashed(name)));
-        return outcome.map(Answer::Json);
-    }
-    // One bad request must not take the connection, or others on it, down with it.
-    catch_unwind(AssertUnwindSafe(|| handler(&settings.account, &input)))
-        .unwrap_or_else(|_| Err(crashed(name)))
-        .map(Answer::Json)
-}
-
-fn crashed(operation: &str) -> ApiError {
-    ApiError::internal(format!("{operation} failed inside the local core"))
-}
-
-fn refuse(
-    settings: &ControlSettings,
-    service: Option<Service>,
-    operation: &str,
-    error: &ApiError,
-    request_id: &str,
-) -> Response {
-    let sentence = match operation {
-        "" => error.message.clone(),
-        operation => format!("{operation}: {}", error.message),
-    };
-    settings.diary.record(Entry::refusal(error.code, sentence));
-    answer::failure(service, error, request_id)
-}
-
-/// What the local core offers beyond AWS.
-fn local(settings: &ControlSettings, method: &str, what: &str, request_id: &str) -> Response {
-    let outcome = match (method, what) {
-        ("POST", "reset") if settings.allow_reset => settings.account.reset(),
-        ("POST", "reset") => Err(ApiError::new(
-            "NotImplementedException",
-            "Resetting is not enabled in this local core",
-        )),
-        _ => Err(ApiError::new(
-            "UnknownOperationException",
-            format!("{method} /_local/{what} is no operation of the local core"),
-        )),
-    };
-    match outcome {
-        Ok(()) => answer::json(200, &Value::Object(serde_json::Map::new()), request_id),
-        Err(error) => refuse(settings, None, "", &error, request_id),
-    }
-}

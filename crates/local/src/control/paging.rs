@@ -16,7 +16,7 @@ const MAX_RESULTS: u64 = 50;
 
 /// Which page is wanted.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     size: usize,
     after: Option<String>,
     token_name: &'static str,
@@ -31,7 +31,7 @@ impl Page {
     }
 
     /// A list with `maxResults` and `nextToken`.
-    pub(super) fn tokened(input: &Input) -> Result<Self, ApiError> {
+    pub(crate) fn tokened(input: &Input) -> Result<Self, ApiError> {
         let size = input.number("maxResults").unwrap_or(MAX_RESULTS);
         Self::new(input, size, "nextToken", "nextToken")
     }
@@ -75,7 +75,7 @@ impl Page {
     }
 
     /// One page of items in alphabetical order of their keys.
-    pub(super) fn of_keyed(&self, list_name: &str, mut items: Vec<(String, Value)>) -> Value {
+    pub(crate) fn of_keyed(&self, list_name: &str, mut items: Vec<(String, Value)>) -> Value {
         items.sort_by(|left, right| left.0.cmp(&right.0));
         let after = self.after.as_deref();
         let rest = items

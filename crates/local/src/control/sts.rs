@@ -9,6 +9,9 @@ use super::{ControlSettings, answer};
 use crate::account::ApiError;
 use crate::diary::Entry;
 
+/// The operation of STS there is.
+pub(super) const OPERATION: &str = "GetCallerIdentity";
+
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// Whether an unsigned request looks like one for STS: a form with an Action, on `/`.
@@ -27,7 +30,7 @@ pub(super) fn answer(settings: &ControlSettings, body: &Bytes, request_id: &str)
         .split('&')
         .find_map(|pair| pair.strip_prefix("Action="))
         .unwrap_or_default();
-    if action == "GetCallerIdentity" {
+    if action == OPERATION {
         let account = &settings.account.snapshot().scope.account_id;
         return xml(
             200,
@@ -49,18 +52,26 @@ pub(super) fn answer(settings: &ControlSettings, body: &Bytes, request_id: &str)
         "NotImplementedException",
         format!("The local core offers GetCallerIdentity of STS only, not '{name}'"),
     );
+    refuse(settings, &error, request_id)
+}
+
+/// Tells the diary of a refusal, and answers it in the form of the query protocol.
+pub(super) fn refuse(settings: &ControlSettings, error: &ApiError, request_id: &str) -> Response {
     settings
         .diary
         .record(Entry::refusal(error.code, error.message.clone()));
-    xml(
-        501,
-        request_id,
-        &format!(
-            "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{}</Code>\
+    let (status, code) = match error.code {
+        "NotImplementedException" => (501, error.code),
+        // STS has names of its own for what AWS IoT calls exceptions (STS API Reference, "Common errors").
+        "ThrottlingException" => (400, "Throttling"),
+        _ => (500, "InternalFailure"),
+    };
+    let body = format!(
+        "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code>\
          <Message>{}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
-            error.code, error.message
-        ),
-    )
+        error.message
+    );
+    xml(status, request_id, &body)
 }
 
 fn xml(status: u16, request_id: &str, body: &str) -> Response {

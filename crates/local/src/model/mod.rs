@@ -13,7 +13,18 @@ use std::sync::LazyLock;
 
 pub use input::{Input, Request, read_input};
 pub use route::{Route, Service};
-pub use table::{Operation, Shape, ShapeKind, Table};
+pub use table::{Location, Member, Operation, Shape, ShapeKind, Table};
+
+/// What a value breaks of its shape's rules, in the words of AWS.
+#[cfg(test)]
+pub(crate) fn check(
+    table: &Table,
+    shape: &Shape,
+    value: &serde_json::Value,
+    path: &str,
+) -> Result<(), String> {
+    validate::check(table, shape, value, path).map_err(|violation| violation.message())
+}
 
 static IOT: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("../../model/iot.json")));
 static IOT_DATA: LazyLock<Table> =

@@ -27,7 +27,7 @@ pub struct Operation {
     /// HTTP status of success.
     pub status: u16,
     /// Index of the input shape.
-    pub(super) input: Option<usize>,
+    pub(crate) input: Option<usize>,
     /// Whether the operation answers a body at all.
     pub has_output: bool,
     /// Name of the output shape.
@@ -50,10 +50,10 @@ pub struct Shape {
     pub name: String,
     /// What it is.
     pub kind: ShapeKind,
-    pub(super) min: Option<f64>,
-    pub(super) max: Option<f64>,
+    pub(crate) min: Option<f64>,
+    pub(crate) max: Option<f64>,
     pub(super) pattern: Option<Pattern>,
-    pub(super) allowed: Vec<String>,
+    pub(crate) allowed: Vec<String>,
 }
 
 impl Shape {
@@ -109,7 +109,7 @@ pub struct Member {
     pub location: Location,
     /// Whether it must be there.
     pub required: bool,
-    pub(super) shape: usize,
+    pub(crate) shape: usize,
 }
 
 /// Where a member travels.
@@ -200,7 +200,7 @@ impl Table {
         self.statuses.get(code).copied()
     }
 
-    pub(super) fn shape(&self, index: usize) -> &Shape {
+    pub(crate) fn shape(&self, index: usize) -> &Shape {
         &self.shapes[index]
     }
 }

@@ -11,7 +11,7 @@ use jitp_wire::topic::split_share;
 use parking_lot::RwLock;
 
 pub(crate) use message::{Copies, Message, outline};
-pub(crate) use retained::{Retained, SPACE as RETAINED_SPACE};
+pub(crate) use retained::{Kept, Retained, SPACE as RETAINED_SPACE};
 use trie::Trie;
 
 use crate::session::{Delivery, Session};

@@ -250,6 +250,32 @@ impl Directory {
         slots.get(client_id)?.session.as_ref()?.link()
     }
 
+    /// Ends the session of a client id now, or with the connection that is attached to it; whether there
+    /// was one.
+    pub(crate) fn end(
+        &self,
+        client_id: &str,
+        router: &Router,
+        now: i64,
+        writes: &mut Vec<Write>,
+    ) -> bool {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(client_id) else {
+            return false;
+        };
+        let Some(session) = slot.session.clone() else {
+            return false;
+        };
+        session.set_expiry(0);
+        if session.link().is_some() {
+            return true;
+        }
+        let expired = session.state.lock().expires_at.is_some_and(|at| at <= now);
+        slot.session = None;
+        finish(&session, router, writes);
+        !expired
+    }
+
     /// Ends every session and closes every connection.
     pub(crate) fn clear(&self, router: &Router, writes: &mut Vec<Write>) {
         let sessions: Vec<_> = self

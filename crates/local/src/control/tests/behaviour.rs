@@ -1,91 +1,14 @@
-//! The control plane as a client sees it: status, error type, body.
+//! What operations do, as a client sees it.
 
-use axum::http::Request as HttpRequest;
-use serde_json::json;
-use time::macros::datetime;
+use std::sync::Arc;
 
-use super::*;
+use serde_json::{Value, json};
+
+use super::super::serve::BODY_LIMIT;
+use super::super::{Answer, Extension, operations};
+use super::{Core, POLICY};
 use crate::account::pki::{Identity, named};
-use crate::account::{AccountSettings, Clock};
-use crate::storage::Storage;
-
-const POLICY: &str =
-    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
-
-struct Core {
-    settings: Arc<ControlSettings>,
-}
-
-struct Got {
-    status: u16,
-    error: String,
-    body: Value,
-}
-
-impl Core {
-    fn new() -> Self {
-        let account = Account::open(AccountSettings {
-            account_id: "123456789012".to_owned(),
-            region: "eu-west-1".to_owned(),
-            endpoint: "localhost:8883".to_owned(),
-            clock: Clock::manual(datetime!(2026-01-01 0:00 UTC)).0,
-            storage: Storage::memory(),
-        });
-        let settings = ControlSettings::new(account.unwrap(), Diary::new(100));
-        Self {
-            settings: Arc::new(settings),
-        }
-    }
-
-    async fn call(&self, method: &str, target: &str, body: Value) -> Got {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        self.raw(method, target, &[], body.into_bytes()).await
-    }
-
-    async fn raw(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: Vec<u8>,
-    ) -> Got {
-        let mut request = HttpRequest::builder().method(method).uri(target);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Body::from(body)).unwrap();
-        let response = serve(State(Arc::clone(&self.settings)), request).await;
-        let header = |name: &str| {
-            let value = response.headers().get(name);
-            value
-                .map(|value| value.to_str().unwrap().to_owned())
-                .unwrap_or_default()
-        };
-        assert_eq!(header("x-amzn-requestid").len(), 36);
-        let (status, error) = (response.status().as_u16(), header("x-amzn-errortype"));
-        let text = to_bytes(response.into_body(), BODY_LIMIT).await.unwrap();
-        let body = serde_json::from_slice(&text).unwrap_or(Value::Null);
-        Got {
-            status,
-            error,
-            body,
-        }
-    }
-
-    async fn ok(&self, method: &str, target: &str, body: Value) -> Value {
-        let got = self.call(method, target, body).await;
-        assert_eq!(
-            got.status, 200,
-            "{method} {target}: {} {}",
-            got.error, got.body
-        );
-        got.body
-    }
-}
+use crate::model::{Input, Service};
 
 #[tokio::test]
 async fn a_thing_with_certificate_and_policy_comes_and_goes_in_order() {
@@ -171,7 +94,7 @@ async fn a_thing_with_certificate_and_policy_comes_and_goes_in_order() {
         (got.status, got.error.as_str()),
         (404, "ResourceNotFoundException")
     );
-    let told = core.settings.diary.recent();
+    let told = core.settings().diary.recent();
     assert!(
         told.iter()
             .any(|entry| entry.code == "CertificateStateException")
@@ -183,7 +106,7 @@ async fn a_ca_is_registered_described_and_its_template_removed() {
     let core = Core::new();
     let code = core.ok("GET", "/registrationcode", Value::Null).await;
     let root = Identity::ca("root");
-    let template = include_str!("../../../../etc/templates/device.json");
+    let template = include_str!("../../../../../etc/templates/device.json");
     let register = json!({
         "caCertificate": root.pem(),
         "verificationCertificate": root.issue(&named(code["registrationCode"].as_str().unwrap())).pem(),
@@ -317,14 +240,12 @@ async fn an_operation_from_outside_wins() {
     let extension: Extension = Arc::new(|input: Input| {
         Box::pin(async move { Ok(Answer::Json(json!({ "echo": input.required("topic") }))) })
     });
-    let settings =
-        ControlSettings::clone(&core.settings).with(Service::IotData, "Publish", extension);
-    let core = Core {
-        settings: Arc::new(settings),
-    };
+    let settings = core.settings().clone();
+    let core = Core::with(settings.with(Service::IotData, "Publish", extension));
     let got = core.call("POST", "/topics/a%2Fb", Value::Null).await;
     assert_eq!(got.status, 200);
-    assert!(operations(&core.settings).contains(&(Service::IotData, "Publish")));
+    let offered = operations(core.settings());
+    assert!(offered.iter().any(|operation| operation.name == "Publish"));
 }
 
 #[tokio::test]
@@ -350,7 +271,7 @@ async fn a_template_is_executed_by_register_thing() {
     assert!(pem.starts_with("-----BEGIN CERTIFICATE"));
     let arns = made["resourceArns"].as_object().unwrap();
     assert!(arns["thing"].as_str().unwrap().ends_with("thing/sensor-17"));
-    let state = core.settings.account.snapshot();
+    let state = core.settings().account.snapshot();
     let (id, certificate) = state.certificates.iter().next().unwrap();
     assert_eq!(certificate.status.as_str(), "ACTIVE");
     assert_eq!(state.policies_of_certificate(id).len(), 1);
@@ -386,14 +307,4 @@ async fn authorization_is_tested_with_the_engine_of_the_broker() {
     assert_eq!(decisions, ["ALLOWED", "IMPLICIT_DENY", "EXPLICIT_DENY"]);
     let allowing = &got["authResults"][0]["allowed"]["policies"];
     assert_eq!(allowing[0]["policyName"], "p");
-}
-
-#[test]
-fn every_handler_is_an_operation_of_the_model() {
-    for name in HANDLERS.keys() {
-        assert!(
-            model::table(Service::Iot).operation(name).is_some(),
-            "{name}"
-        );
-    }
 }

@@ -1,0 +1,429 @@
+//! Requests made from the model: one that fits an operation, and many that break one rule each.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+
+use crate::model::{Location, Operation, Shape, ShapeKind, Table, check};
+
+/// What a member of a name may look like; the first that fits its shape is taken.
+const FITTING: [&str; 9] = [
+    "a1",
+    "1",
+    "123456789012",
+    "arn:aws:iot:eu-west-1:123456789012:cert/abc",
+    "arn:aws:iam::123456789012:role/IoTProvisioning",
+    "{}",
+    "/a",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+];
+
+/// Texts that break programs: other people's syntax, other scripts, other directions.
+pub(super) const HOSTILE: [&str; 16] = [
+    "../../../../etc/passwd",
+    "' OR 1=1; DROP TABLE record; --",
+    "<script>alert(1)</script>",
+    "${iot:ClientId}",
+    "{{7*7}}",
+    "%00%ff%2e%2e",
+    "\u{0}",
+    "\u{7f}\u{1b}[31m",
+    "a\r\nx-amzn-errortype: none",
+    "ключ",
+    "\u{202e}\u{feff}\u{200b}",
+    "😀😀😀",
+    "-",
+    "#/+/$share",
+    "null",
+    " ",
+];
+
+/// A request as its members, by location.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sample {
+    /// What was changed, for the report.
+    pub(super) title: String,
+    labels: Map<String, Value>,
+    query: Map<String, Value>,
+    headers: Map<String, Value>,
+    body: Map<String, Value>,
+    payload: Option<Value>,
+}
+
+/// A request ready to be sent.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) target: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Everything but what RFC 3986 calls unreserved.
+const ENCODED: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+impl Sample {
+    /// A request that fits: with every member there is, or with only those that are required.
+    pub(super) fn fitting(table: &Table, operation: &Operation, whole: bool) -> Self {
+        let mut sample = Self {
+            title: "fitting".to_owned(),
+            ..Self::default()
+        };
+        for member in members_of(table, operation) {
+            if member.required || whole {
+                let value = fitting(table, table.shape(member.shape), 0);
+                sample.put(operation_payload(table, operation), member, Some(value));
+            }
+        }
+        sample
+    }
+
+    fn put(&mut self, payload: Option<&str>, member: &crate::model::Member, value: Option<Value>) {
+        let place = match member.location {
+            Location::Uri => &mut self.labels,
+            Location::Query => &mut self.query,
+            Location::Header => &mut self.headers,
+            Location::Body if payload == Some(member.name.as_str()) => {
+                self.payload = value;
+                return;
+            }
+            Location::Body => &mut self.body,
+            Location::Headers => return,
+        };
+        match value {
+            Some(value) => place.insert(member.wire_name.clone(), value),
+            None => place.remove(&member.wire_name),
+        };
+    }
+
+    /// Requests with one member replaced by something that breaks its rules, or left out.
+    pub(super) fn breaking(table: &Table, operation: &Operation) -> Vec<Self> {
+        let whole = Self::fitting(table, operation, true);
+        let payload = operation_payload(table, operation);
+        let mut samples = Vec::new();
+        for member in members_of(table, operation) {
+            let shape = table.shape(member.shape);
+            let is_payload = payload == Some(member.name.as_str());
+            if is_payload && matches!(shape.kind, ShapeKind::Blob | ShapeKind::String) {
+                continue;
+            }
+            let mut change = |what: &str, value: Option<Value>| {
+                let mut sample = whole.clone();
+                sample.title = format!("{} {what}", member.name);
+                sample.put(payload, member, value);
+                samples.push(sample);
+            };
+            if member.required && member.location != Location::Uri {
+                change("missing", None);
+                if member.location == Location::Body {
+                    change("null", Some(Value::Null));
+                }
+            }
+            let in_body = member.location == Location::Body;
+            for (what, value) in broken(table, shape, in_body, 0) {
+                // An empty label is another path, and a header cannot carry everything.
+                let is_empty = value.as_str().is_some_and(str::is_empty);
+                let is_sendable = match member.location {
+                    Location::Uri => !is_empty,
+                    Location::Header => value.as_str().is_some_and(is_header_text),
+                    _ => true,
+                };
+                if is_sendable {
+                    change(&what, Some(value));
+                }
+            }
+        }
+        samples
+    }
+
+    /// Requests with one text replaced by a hostile one that the model does not forbid.
+    pub(super) fn hostile(table: &Table, operation: &Operation) -> Vec<Self> {
+        let whole = Self::fitting(table, operation, true);
+        let payload = operation_payload(table, operation);
+        let mut samples = Vec::new();
+        for member in members_of(table, operation) {
+            let shape = table.shape(member.shape);
+            for text in HOSTILE {
+                let value = planted(table, shape, text, 0);
+                let sendable = match member.location {
+                    Location::Header => is_header_text(text),
+                    _ => true,
+                };
+                if let Some(value) = value.filter(|_| sendable) {
+                    let mut sample = whole.clone();
+                    sample.title = format!("{} = {text:?}", member.name);
+                    sample.put(payload, member, Some(value));
+                    samples.push(sample);
+                }
+            }
+        }
+        samples
+    }
+
+    /// Path, query, headers and body of the request.
+    pub(super) fn ready(&self, operation: &Operation) -> Ready {
+        let mut target = operation.path.clone();
+        for (name, value) in &self.labels {
+            let value = encoded(value);
+            target = target.replace(&format!("{{{name}}}"), &value);
+            target = target.replace(&format!("{{{name}+}}"), &value);
+        }
+        let mut separator = '?';
+        for (name, value) in &self.query {
+            let values = match value {
+                Value::Array(values) => values.iter().collect(),
+                value => vec![value],
+            };
+            for value in values {
+                target.push_str(&format!("{separator}{name}={}", encoded(value)));
+                separator = '&';
+            }
+        }
+        let headers = self.headers.iter();
+        let body = match &self.payload {
+            Some(Value::String(text)) => text.clone().into_bytes(),
+            Some(value) => value.to_string().into_bytes(),
+            None if self.body.is_empty() => Vec::new(),
+            None => Value::Object(self.body.clone()).to_string().into_bytes(),
+        };
+        Ready {
+            target,
+            headers: headers
+                .map(|(name, value)| (name.clone(), text_of(value)))
+                .collect(),
+            body,
+        }
+    }
+}
+
+fn members_of<'a>(table: &'a Table, operation: &Operation) -> &'a [crate::model::Member] {
+    match operation.input.map(|shape| &table.shape(shape).kind) {
+        Some(ShapeKind::Structure { members, .. }) => members,
+        _ => &[],
+    }
+}
+
+fn operation_payload<'a>(table: &'a Table, operation: &Operation) -> Option<&'a str> {
+    match operation.input.map(|shape| &table.shape(shape).kind) {
+        Some(ShapeKind::Structure { payload, .. }) => payload.as_deref(),
+        _ => None,
+    }
+}
+
+fn is_header_text(text: &str) -> bool {
+    text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+fn encoded(value: &Value) -> String {
+    utf8_percent_encode(&text_of(value), &ENCODED).to_string()
+}
+
+/// A value within the rules of its shape.
+fn fitting(table: &Table, shape: &Shape, depth: u8) -> Value {
+    match &shape.kind {
+        ShapeKind::Structure { members, .. } => {
+            let wanted = members
+                .iter()
+                .filter(|member| member.required || depth < 3)
+                .map(|member| {
+                    let value = fitting(table, table.shape(member.shape), depth + 1);
+                    (member.wire_name.clone(), value)
+                });
+            Value::Object(wanted.collect())
+        }
+        ShapeKind::List(member) => {
+            let item = fitting(table, table.shape(*member), depth + 1);
+            Value::Array(vec![item; shape.min.map_or(1, |min| min.max(1.0) as usize)])
+        }
+        ShapeKind::Map { key, value } => {
+            let name = text_of(&fitting(table, table.shape(*key), depth + 1));
+            json!({ name: fitting(table, table.shape(*value), depth + 1) })
+        }
+        ShapeKind::String if !shape.allowed.is_empty() => json!(shape.allowed[0]),
+        ShapeKind::String => {
+            let fits = |text: &&&str| check(table, shape, &json!(text), "sample").is_ok();
+            match FITTING.iter().find(fits) {
+                Some(text) => json!(text),
+                None => panic!("no sample fits {}", shape.name),
+            }
+        }
+        ShapeKind::Integer | ShapeKind::Long => json!(shape.min.unwrap_or(1.0) as i64),
+        ShapeKind::Double => json!(shape.min.unwrap_or(1.0)),
+        ShapeKind::Boolean => json!(true),
+        ShapeKind::Timestamp => json!(1_767_225_600),
+        ShapeKind::Blob => json!("AAAA"),
+    }
+}
+
+/// Values that break one rule of a shape each, and which.
+fn broken(table: &Table, shape: &Shape, in_body: bool, depth: u8) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let mut add = |what: &str, value: Value| found.push((what.to_owned(), value));
+    match &shape.kind {
+        ShapeKind::Structure { members, .. } => {
+            add("a text, not an object", json!("text"));
+            add("a list, not an object", json!([]));
+            if depth < 4 {
+                let whole = fitting(table, shape, depth);
+                for member in members {
+                    let mut replaced = |what: String, value: Option<Value>| {
+                        let mut object = whole.as_object().cloned().unwrap_or_default();
+                        match value {
+                            Some(value) => object.insert(member.wire_name.clone(), value),
+                            None => object.remove(&member.wire_name),
+                        };
+                        found.push((format!(".{} {what}", member.name), Value::Object(object)));
+                    };
+                    if member.required {
+                        replaced("missing".to_owned(), None);
+                    }
+                    for (what, value) in broken(table, table.shape(member.shape), true, depth + 1) {
+                        replaced(what, Some(value));
+                    }
+                }
+            }
+        }
+        ShapeKind::List(member) => {
+            if in_body {
+                add("a text, not a list", json!("text"));
+                add("an object, not a list", json!({}));
+            }
+            let member = table.shape(*member);
+            if let Some(max) = shape.max.filter(|max| *max < 2000.0) {
+                let item = fitting(table, member, depth + 1);
+                add("too many", Value::Array(vec![item; max as usize + 1]));
+            }
+            if shape.min.is_some_and(|min| min >= 1.0) && in_body {
+                add("too few", json!([]));
+            }
+            if depth < 4 {
+                for (what, value) in broken(table, member, in_body, depth + 1) {
+                    found.push((format!("[] {what}"), json!([value])));
+                }
+            }
+        }
+        ShapeKind::Map { key, value } => {
+            add("a text, not a map", json!("text"));
+            add("a list, not a map", json!([1]));
+            let name = text_of(&fitting(table, table.shape(*key), depth + 1));
+            for (what, bad) in broken(table, table.shape(*key), true, depth + 1) {
+                if let Value::String(bad) = bad {
+                    let item = fitting(table, table.shape(*value), depth + 1);
+                    found.push((format!("{{}} key {what}"), json!({ bad: item })));
+                }
+            }
+            for (what, bad) in broken(table, table.shape(*value), true, depth + 1) {
+                found.push((format!("{{}} value {what}"), json!({ name.clone(): bad })));
+            }
+        }
+        ShapeKind::String => {
+            if in_body {
+                for (what, value) in [
+                    ("a number, not a text", json!(7)),
+                    ("true, not a text", json!(true)),
+                    ("an object, not a text", json!({ "a": 1 })),
+                    ("a list, not a text", json!(["a"])),
+                ] {
+                    add(what, value);
+                }
+            }
+            // A URI beyond 64 KiB is no URI, and no body is longer than a megabyte.
+            let longest = if in_body { 500_000.0 } else { 40_000.0 };
+            if let Some(max) = shape.max.filter(|max| *max < longest) {
+                add("too long", json!("a".repeat(max as usize + 1)));
+            }
+            if shape.min.is_some_and(|min| min >= 1.0) {
+                add("empty", json!(""));
+            }
+            for text in HOSTILE.iter().chain(&["", "nothing of the kind"]) {
+                if check(table, shape, &json!(text), "sample").is_err() {
+                    add(&format!("= {text:?}"), json!(text));
+                }
+            }
+        }
+        ShapeKind::Integer | ShapeKind::Long => {
+            for value in [
+                json!("many"),
+                json!("1e9"),
+                json!(""),
+                json!("0x10"),
+                json!(1.5),
+            ] {
+                add(&format!("= {value}"), value);
+            }
+            if in_body {
+                add("a list, not a number", json!([1]));
+                add("true, not a number", json!(true));
+                add("too large to be a number", json!(1e300));
+            }
+            if matches!(shape.kind, ShapeKind::Integer) {
+                add("more than 32 bits", json!(1_i64 << 40));
+            }
+            for bound in [
+                shape.min.map(|min| min - 1.0),
+                shape.max.map(|max| max + 1.0),
+            ] {
+                if let Some(number) = bound {
+                    add("out of range", json!(number as i64));
+                }
+            }
+        }
+        ShapeKind::Double => add("a text, not a number", json!("many")),
+        ShapeKind::Boolean => {
+            add("= perhaps", json!("perhaps"));
+            if in_body {
+                add("a number, not true or false", json!(1));
+            }
+        }
+        ShapeKind::Timestamp => add("a list, not a time", json!([1])),
+        ShapeKind::Blob => add("a list, not base64", json!([1])),
+    }
+    found
+}
+
+/// The fitting value with this text somewhere in it, if the model allows it.
+fn planted(table: &Table, shape: &Shape, text: &str, depth: u8) -> Option<Value> {
+    match &shape.kind {
+        ShapeKind::String => {
+            let value = json!(text);
+            let fits = check(table, shape, &value, "sample").is_ok();
+            (fits && !text.is_empty()).then_some(value)
+        }
+        ShapeKind::Structure { members, .. } if depth < 4 => {
+            let mut whole = fitting(table, shape, depth);
+            let mut changed = false;
+            for member in members {
+                let inner = planted(table, table.shape(member.shape), text, depth + 1);
+                if let (Some(inner), Some(object)) = (inner, whole.as_object_mut()) {
+                    object.insert(member.wire_name.clone(), inner);
+                    changed = true;
+                }
+            }
+            changed.then_some(whole)
+        }
+        ShapeKind::List(member) => {
+            planted(table, table.shape(*member), text, depth + 1).map(|inner| json!([inner]))
+        }
+        ShapeKind::Map { key, value } => {
+            let name = planted(table, table.shape(*key), text, depth + 1);
+            let inner = planted(table, table.shape(*value), text, depth + 1);
+            if name.is_none() && inner.is_none() {
+                return None;
+            }
+            let fitting = |shape: usize| fitting(table, table.shape(shape), depth + 1);
+            let name = text_of(&name.unwrap_or_else(|| fitting(*key)));
+            Some(json!({ name: inner.unwrap_or_else(|| fitting(*value)) }))
+        }
+        _ => None,
+    }
+}
