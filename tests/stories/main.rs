@@ -2,6 +2,7 @@
 
 mod support;
 
+mod bad_network;
 mod contract;
 mod first_connection;
 mod issuing;

@@ -45,7 +45,7 @@ pub struct Session {
     inbox: VecDeque<Message>,
     outbox: VecDeque<Outgoing>,
     sequence: u64,
-    /// One after a loss, so that a message the broker hangs up on is found; wide again with the first success.
+    /// One after a loss, so that a message the broker hangs up on is found; wider again with every success.
     window: usize,
     round_trip_sent: bool,
     /// Connections lost in a row with nothing achieved in between.
@@ -178,7 +178,7 @@ impl Session {
         }
         self.pace().await?;
         if self.outbox.is_empty() {
-            self.moved();
+            self.moved(0);
         }
         self.sequence += 1;
         self.outbox.push_back(Outgoing {

@@ -50,14 +50,15 @@ impl Session {
         }
     }
 
-    /// Something was achieved.
-    pub(super) fn moved(&mut self) {
+    /// So many messages are out of the way. The window widens by as many, as TCP's does after a loss: over a network
+    /// that breaks after some dozens of messages, sending a hundred at once would never get more than one through.
+    pub(super) fn moved(&mut self, messages: usize) {
         let now = Instant::now();
         self.quiet_since = now;
         self.stuck_since = now;
         self.fruitless = 0;
         self.hang_ups = 0;
-        self.window = self.capacity();
+        self.window = (self.window + messages).min(self.capacity());
     }
 
     fn happened(&mut self, event: LinkEvent) -> Result<(), MqttError> {
@@ -76,7 +77,7 @@ impl Session {
                 match self.outbox[index].message.qos {
                     Qos::AtLeastOnce => {
                         self.outbox.remove(index);
-                        self.moved();
+                        self.moved(1);
                     }
                     Qos::AtMostOnce => {
                         self.outbox[index].state = State::Written;
@@ -93,7 +94,7 @@ impl Session {
                     return Ok(());
                 };
                 let refused = self.outbox.remove(index);
-                self.moved();
+                self.moved(1);
                 return Err(MqttError::PublishRefused {
                     topic: refused.map(|o| o.message.topic).unwrap_or_default(),
                     why: reason.to_string(),
@@ -103,9 +104,10 @@ impl Session {
             }
             LinkEvent::RoundTrip { up_to } => {
                 self.round_trip_sent = false;
+                let before = self.outbox.len();
                 self.outbox
                     .retain(|o| o.state != State::Written || o.sequence > up_to);
-                self.moved();
+                self.moved(before - self.outbox.len());
             }
             LinkEvent::Subscribed(answers) => {
                 for (filter, answer) in answers {
