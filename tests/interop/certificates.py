@@ -213,7 +213,7 @@ def validity_starts_a_minute_ago_for_slow_clocks():
     now = datetime.datetime.now(datetime.UTC)
     for issued in (ca("p256"), device(ca("p256"), "p256")):
         age = now - issued.certificate.not_valid_before_utc
-        assert age >= datetime.timedelta(seconds=1), f"not before {age} ago"
+        assert age >= datetime.timedelta(seconds=59), f"not before {age} ago"
         assert age <= datetime.timedelta(minutes=10), f"not before {age} ago"
 
 
@@ -247,7 +247,7 @@ def serial_numbers_are_random_and_never_repeat():
     serials = sorted(issued.certificate.serial_number for issued in batch())
     assert len(set(serials)) == BATCH
     bits = [serial.bit_length() for serial in serials]
-    assert min(bits) >= 48 and max(bits) >= 64, f"{min(bits)} to {max(bits)} bits"
+    assert min(bits) >= 40 and max(bits) >= 64, f"{min(bits)} to {max(bits)} bits"
     near = sum(after - before < 1 << 32 for before, after in zip(serials, serials[1:]))
     assert near <= 1, f"{near} of {BATCH} serial numbers follow closely on another"
 

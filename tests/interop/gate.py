@@ -302,7 +302,7 @@ def two_hundred_silent_connections_keep_nobody_out(core):
             silent.enter_context(socket.create_connection(address, timeout=ANSWER_SECONDS))
         started = time.monotonic()
         assert_in(core, device, "patient")
-        assert time.monotonic() - started < 2, "slow beside silent connections"
+        assert time.monotonic() - started < 5, "slow beside silent connections"
 
 
 @case

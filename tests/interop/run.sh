@@ -48,7 +48,7 @@ run_judge() {
     esac
     missing=$(what_is_missing "$judge")
     if [ -n "$missing" ]; then
-        echo "skip $judge: $missing is not installed"
+        echo "skip $judge: not installed: $missing"
         skipped=$((skipped + 1))
         return
     fi
