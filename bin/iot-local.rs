@@ -284,7 +284,7 @@ fn tell(core: &Local, common: &Common) {
     tokio::spawn(async move {
         loop {
             let line = match entries.recv().await {
-                Ok(entry) if entry.is_api_answer() && !everything => continue,
+                Ok(entry) if entry.answered && !everything => continue,
                 Ok(entry) if entry.refused => format!("iot-local: refused: {entry}"),
                 Ok(entry) => match &entry.client_id {
                     Some(client_id) => format!("iot-local: {client_id}: {}", entry.sentence),

@@ -31,6 +31,8 @@ pub struct Entry {
     pub certificate_id: Option<String>,
     /// Whether something was refused, as opposed to a step that went well.
     pub refused: bool,
+    /// Whether it is what an API call was answered, which its caller knows, and not about a device.
+    pub answered: bool,
 }
 
 impl Entry {
@@ -44,9 +46,12 @@ impl Entry {
         Self::new(code, sentence.into(), false)
     }
 
-    /// Whether it is about an API call, whose caller was answered the same, and not about a device.
-    pub fn is_api_answer(&self) -> bool {
-        self.client_id.is_none() && self.certificate_id.is_none()
+    /// What an API call was answered: the exception and its text.
+    pub fn answer(code: &'static str, sentence: impl Into<String>) -> Self {
+        Self {
+            answered: true,
+            ..Self::refusal(code, sentence)
+        }
     }
 
     fn new(code: &'static str, sentence: String, refused: bool) -> Self {
@@ -60,6 +65,7 @@ impl Entry {
             client_id: None,
             certificate_id: None,
             refused,
+            answered: false,
         }
     }
 

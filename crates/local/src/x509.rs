@@ -185,6 +185,14 @@ impl X509 {
     /// [`X509Fault::Unsupported`] naming what is not supported.
     pub fn check_algorithms(&self) -> Result<(), X509Fault> {
         self.check_signature_algorithm()?;
+        self.check_key()
+    }
+
+    /// Checks the key alone, which is all that a handshake depends on.
+    ///
+    /// # Errors
+    /// [`X509Fault::Unsupported`] naming what is not supported.
+    pub fn check_key(&self) -> Result<(), X509Fault> {
         check_key(&self.public_key()?)
     }
 

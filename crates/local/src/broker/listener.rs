@@ -108,7 +108,7 @@ async fn handshake(
         },
         // Gone without a word, as port scans and health checks are.
         Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return None,
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => in_words(&error),
         Err(_) => format!("no handshake within {} s", deadline.as_secs()),
     };
     if told.may_tell(core.now()) {
@@ -117,6 +117,34 @@ async fn handshake(
             .record(Entry::refusal("TLS_HANDSHAKE_FAILED", sentence));
     }
     None
+}
+
+/// Why a handshake failed, as somebody looks for it who set up the device.
+fn in_words(error: &io::Error) -> String {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::NoApplicationProtocol) => {
+            "the device asks for an application protocol (ALPN) that is not x-amzn-mqtt-ca"
+                .to_owned()
+        }
+        Some(rustls::Error::NoCertificatesPresented) => {
+            "the device sent no certificate; it must connect with its certificate and key"
+                .to_owned()
+        }
+        Some(rustls::Error::PeerIncompatible(detail)) => format!(
+            "the device offers neither TLS 1.2 nor 1.3 with ECDHE and an AEAD cipher ({detail:?})"
+        ),
+        Some(rustls::Error::InvalidMessage(_)) => "what arrives is no TLS".to_owned(),
+        Some(rustls::Error::General(sentence)) => {
+            format!("the device's certificate is refused: {sentence}")
+        }
+        Some(rustls::Error::AlertReceived(alert)) => format!(
+            "the device broke it off with the alert {alert:?}; does it trust the server's root certificate?"
+        ),
+        _ => error.to_string(),
+    }
 }
 
 /// How many failures were told this second.

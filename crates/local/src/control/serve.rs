@@ -242,6 +242,6 @@ pub(super) fn refuse(
         "" => error.message.clone(),
         operation => format!("{operation}: {}", error.message),
     };
-    settings.diary.record(Entry::refusal(error.code, sentence));
+    settings.diary.record(Entry::answer(error.code, sentence));
     answer::failure(service, error, request_id)
 }

@@ -59,7 +59,7 @@ pub(super) fn answer(settings: &ControlSettings, body: &Bytes, request_id: &str)
 pub(super) fn refuse(settings: &ControlSettings, error: &ApiError, request_id: &str) -> Response {
     settings
         .diary
-        .record(Entry::refusal(error.code, error.message.clone()));
+        .record(Entry::answer(error.code, error.message.clone()));
     let (status, code) = match error.code {
         "NotImplementedException" => (501, error.code),
         // STS has names of its own for what AWS IoT calls exceptions (STS API Reference, "Common errors").

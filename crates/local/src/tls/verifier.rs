@@ -46,9 +46,13 @@ impl ClientCertVerifier for PossessionVerifier {
             ));
         }
         for certificate in std::iter::once(end_entity).chain(intermediates) {
-            X509::from_der(certificate).map_err(|_| BAD_ENCODING)?;
             refuse_unknown_critical(certificate)?;
+            X509::from_der(certificate).map_err(|_| BAD_ENCODING)?;
         }
+        // The signature algorithms would refuse such a key too, but could not say why.
+        X509::from_der(end_entity)
+            .and_then(|certificate| certificate.check_key())
+            .map_err(|fault| Error::General(fault.to_string()))?;
         Ok(ClientCertVerified::assertion())
     }
 
