@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -140,7 +141,16 @@ impl Local {
     ///
     /// # Errors
     /// When an address is taken or the data folder cannot be used.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    ///
+    /// The future is boxed so that the broker behind it is compiled in this crate, with this
+    /// crate's optimisation, and not in every program.
+    pub fn start(
+        options: Options,
+    ) -> Pin<Box<dyn Future<Output = Result<Self, StartError>> + Send>> {
+        Box::pin(Self::assemble(options))
+    }
+
+    async fn assemble(options: Options) -> Result<Self, StartError> {
         let (storage, folder, scratch) = open_storage(options.data.as_deref())?;
         let control_listener = bind(options.control).await?;
         let mqtt_listener = bind(options.mqtt).await?;
