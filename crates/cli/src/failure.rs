@@ -84,14 +84,26 @@ impl Failure {
 
     /// The one line a script reads in JSON mode.
     pub(crate) fn json(&self) -> String {
-        json!({"error": {
+        json!({"error": self.details()}).to_string()
+    }
+
+    /// Everything a script may want to know.
+    pub(crate) fn details(&self) -> serde_json::Value {
+        json!({
             "code": self.code,
             "message": self.message,
             "hint": self.hint,
             "retryable": self.retryable,
             "requestId": self.request_id,
-        }})
-        .to_string()
+        })
+    }
+
+    /// The same, as the end of a batch of which something was done.
+    pub(crate) fn partial(self) -> Self {
+        Self {
+            exit: Exit::Partial,
+            ..self
+        }
     }
 }
 

@@ -1,16 +1,22 @@
 //! What every program shares: `run()`, common flags, reports, exit codes, environment variables.
 
+mod batch;
 mod common;
+mod confirm;
 mod connect;
 pub mod environment;
 mod exit;
 mod failure;
+mod items;
 mod report;
 mod run;
 
+pub use batch::{Batch, BatchFlags, Done, Order};
 pub use common::{Common, OutputFormat};
+pub use confirm::ConfirmFlags;
 pub use connect::ConnectFlags;
 pub use exit::Exit;
 pub use failure::{Failure, Result};
+pub use items::Things;
 pub use report::{Report, Reporter};
 pub use run::{Signals, run, run_threaded};

@@ -1,5 +1,7 @@
 //! What a call to AWS can end with, and what kind of failure each is.
 
+use std::time::Duration;
+
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::RequestId;
 use jitp_core::failure::{Class, Classified};
@@ -46,6 +48,14 @@ pub enum CloudError {
         message: String,
         /// Request id, for AWS support.
         request_id: Option<String>,
+    },
+    /// AWS still sees something attached that was detached.
+    #[error("{source}; detached {} s ago, and AWS has not noticed yet", .waited.as_secs())]
+    StillAttached {
+        /// How long it was waited for.
+        waited: Duration,
+        /// The last refusal.
+        source: Box<CloudError>,
     },
     /// The answer lacks a member it must have, or is not an answer of this API at all.
     #[error("{operation}: the answer makes no sense: {reason}")]
@@ -115,6 +125,24 @@ impl CloudError {
         self.class() == Class::NotFound
     }
 
+    /// Whether nobody can know if the call was acted upon: no answer, or a failure within the service.
+    pub fn is_unheard(&self) -> bool {
+        self.class() == Class::Temporary && !self.is_throttling()
+    }
+
+    /// Whether the service refused because there were too many calls.
+    pub fn is_throttling(&self) -> bool {
+        self.is("ThrottlingException") || self.is("TooManyRequestsException")
+    }
+
+    /// The service's sentence; empty for everything else than an answer of the service.
+    pub fn service_message(&self) -> &str {
+        match self {
+            Self::Service { message, .. } => message,
+            _ => "",
+        }
+    }
+
     /// Whether the service answered with this exception.
     pub fn is(&self, exception: &str) -> bool {
         matches!(self, Self::Service { code, .. } if code == exception)
@@ -127,7 +155,7 @@ impl Classified for CloudError {
             Self::NoRegion | Self::OtherAccount { .. } | Self::Credentials { .. } => {
                 Class::Configuration
             }
-            Self::NoAnswer { .. } => Class::Temporary,
+            Self::NoAnswer { .. } | Self::StillAttached { .. } => Class::Temporary,
             Self::Incomprehensible { .. } => Class::Unexpected,
             Self::Service { code, .. } => class_of_exception(code),
         }
@@ -148,6 +176,9 @@ impl Classified for CloudError {
                 "log in (aws sso login, aws configure), or start the local core: iot-local run -- COMMAND"
             }
             Self::NoAnswer { .. } => "check the network, AWS_REGION and AWS_ENDPOINT_URL",
+            Self::StillAttached { .. } => {
+                "AWS detaches within minutes: run again, and what is done is skipped"
+            }
             Self::Incomprehensible { .. } => "check that AWS_ENDPOINT_URL names an AWS API",
             Self::Service { code, .. } => match code.as_str() {
                 "AccessDeniedException" | "UnauthorizedException" => {
@@ -163,6 +194,7 @@ impl Classified for CloudError {
     fn request_id(&self) -> Option<String> {
         match self {
             Self::Service { request_id, .. } => request_id.clone(),
+            Self::StillAttached { source, .. } => source.request_id(),
             _ => None,
         }
     }
@@ -184,6 +216,7 @@ fn class_of_exception(code: &str) -> Class {
         | "VersionConflictException"
         | "VersionsLimitExceededException" => Class::Conflict,
         "ThrottlingException"
+        | "TooManyRequestsException"
         | "ServiceUnavailableException"
         | "InternalException"
         | "InternalFailureException"

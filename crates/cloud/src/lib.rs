@@ -4,20 +4,50 @@
 //! of every build.
 
 mod ca;
+mod call;
+mod certificates;
+mod creating;
+mod deleting;
+mod drift;
 mod error;
+mod keeping;
+mod orphans;
+mod pace;
+mod policies;
 mod registration;
 mod registry;
+mod statuses;
+mod sweep;
+mod things;
+mod twins;
+mod waiting;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use clap::Args;
+use pace::Pace;
 
 pub use ca::{CertificateMode, RegisteredCa, RegistrationConfig};
+pub use certificates::{CertificateDetails, CertificateStatus, CertificateSummary, IssuedByAws};
+pub use creating::{
+    CreatedThing, Creation, CreationError, CreationOutcome, CreationStopped, Policy, Source,
+};
+pub use deleting::{Certificates, Deletion, Step, Stopped, own_policy};
+pub use drift::Drift;
 pub use error::CloudError;
+pub use keeping::KEEP;
+pub use orphans::Mark;
+pub use pace::Quotas;
+pub use policies::PolicyDetails;
 pub use registration::{Outcome, Registered, Registration, RegistrationError};
+pub use statuses::StatusChange;
+pub use sweep::{Finding, Kind, Removal, Sweep};
+pub use things::Thing;
 
 // Which account and region to talk to; what is `None` is resolved as every AWS tool does. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug, Default)]
@@ -34,6 +64,24 @@ pub struct CloudSettings {
     /// Account you mean; programs stop if the credentials belong to another [default: AWS_ACCOUNT]
     #[arg(long, value_name = "ID", env = "AWS_ACCOUNT", hide_env = true, value_parser = account_id)]
     pub account: Option<String>,
+
+    /// Limits on calls a second to keep within: aws, off, or auto for aws only where calls go to AWS
+    #[arg(
+        long,
+        value_enum,
+        value_name = "QUOTAS",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub quotas: Quotas,
+}
+
+/// Whether calls go to AWS itself. Only `AWS_ENDPOINT_URL` and its kin lead elsewhere.
+fn is_aws(endpoint_url: Option<&str>) -> bool {
+    let elsewhere = |url: &str| !url.contains(".amazonaws.com");
+    let of_iot = std::env::var("AWS_ENDPOINT_URL_IOT").unwrap_or_default();
+    let urls = [endpoint_url.unwrap_or_default(), &of_iot];
+    !urls.iter().any(|url| !url.is_empty() && elsewhere(url))
 }
 
 /// An account id is 12 digits.
@@ -52,6 +100,9 @@ pub struct Cloud {
     sts: aws_sdk_sts::Client,
     region: String,
     account: Option<String>,
+    pace: Arc<Pace>,
+    /// Whether a CA registers unknown certificates, by its id; asked once.
+    auto_registering: Arc<Mutex<HashMap<String, bool>>>,
 }
 
 impl Cloud {
@@ -62,7 +113,7 @@ impl Cloud {
     /// When no region is configured, or the account is another one.
     pub async fn connect(settings: &CloudSettings) -> Result<Self, CloudError> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .retry_config(RetryConfig::disabled()) // see call.rs
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(5))
@@ -81,11 +132,18 @@ impl Cloud {
             .region()
             .map(ToString::to_string)
             .ok_or(CloudError::NoRegion)?;
+        let quotas_count = match settings.quotas {
+            Quotas::Auto => is_aws(config.endpoint_url()),
+            Quotas::Aws => true,
+            Quotas::Off => false,
+        };
         let cloud = Self {
             iot: aws_sdk_iot::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             region,
             account: settings.account.clone(),
+            pace: Arc::new(Pace::new(quotas_count)),
+            auto_registering: Arc::default(),
         };
         if let Some(meant) = &cloud.account {
             let found = cloud.account_of_credentials().await?;
@@ -117,11 +175,10 @@ impl Cloud {
 
     async fn account_of_credentials(&self) -> Result<String, CloudError> {
         let identity = self
-            .sts
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(|error| CloudError::from_sdk("GetCallerIdentity", error))?;
+            .call("GetCallerIdentity", || {
+                self.sts.get_caller_identity().send()
+            })
+            .await?;
         identity
             .account
             .ok_or_else(|| CloudError::incomplete("GetCallerIdentity", "Account"))
@@ -132,13 +189,11 @@ impl Cloud {
     /// # Errors
     /// When the call fails.
     pub async fn endpoint(&self) -> Result<String, CloudError> {
-        let endpoint = self
-            .iot
-            .describe_endpoint()
-            .endpoint_type("iot:Data-ATS")
-            .send()
-            .await
-            .map_err(|error| CloudError::from_sdk("DescribeEndpoint", error))?;
+        let send = || {
+            let call = self.iot.describe_endpoint();
+            call.endpoint_type("iot:Data-ATS").send()
+        };
+        let endpoint = self.call("DescribeEndpoint", send).await?;
         endpoint
             .endpoint_address
             .ok_or_else(|| CloudError::incomplete("DescribeEndpoint", "endpointAddress"))

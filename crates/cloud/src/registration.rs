@@ -31,6 +31,8 @@ pub struct Registered {
     pub certificate_id: CertificateId,
     /// ARN of the CA certificate.
     pub certificate_arn: String,
+    /// Other registered CAs with the same subject, by id, where this run looked for them.
+    pub twins: Vec<String>,
 }
 
 /// What to register a CA with.
@@ -77,6 +79,14 @@ pub enum RegistrationError {
         /// Id of the CA certificate.
         certificate_id: String,
     },
+    /// AWS takes no further CA with this subject.
+    #[error("{} registered CAs have the subject {subject} already, and AWS takes no more: {}", .twins.len(), .twins.join(", "))]
+    TooManyTwins {
+        /// The subject, in one line.
+        subject: String,
+        /// Ids of those that have it.
+        twins: Vec<String>,
+    },
     /// The service's registration code is no such code.
     #[error("GetRegistrationCode answered something else than a registration code")]
     RegistrationCode(#[source] NameError),
@@ -90,6 +100,7 @@ impl Classified for RegistrationError {
             Self::Template(_) => Class::Configuration,
             Self::Missing { .. } => Class::NotFound,
             Self::OtherMode { .. } => Class::Conflict,
+            Self::TooManyTwins { .. } => Class::Refused,
             Self::RegistrationCode(_) => Class::Unexpected,
         }
     }
@@ -97,6 +108,8 @@ impl Classified for RegistrationError {
     fn code(&self) -> String {
         match self {
             Self::Cloud(error) => error.code(),
+            // What AWS would have answered.
+            Self::TooManyTwins { .. } => "LimitExceededException".to_owned(),
             other => other.class().code().to_owned(),
         }
     }
@@ -107,8 +120,12 @@ impl Classified for RegistrationError {
             Self::Ca(error) => error.hint(),
             Self::Missing { remedy, .. } => Some(remedy.clone()),
             Self::OtherMode { certificate_id, .. } => Some(format!(
-                "to change it, delete the registration first: aws iot update-ca-certificate --certificate-id {certificate_id} --new-status INACTIVE && aws iot delete-ca-certificate --certificate-id {certificate_id}"
+                "to change it, delete the registration first: ca delete {certificate_id} (or: aws iot update-ca-certificate --certificate-id {certificate_id} --new-status INACTIVE && aws iot delete-ca-certificate --certificate-id {certificate_id})"
             )),
+            Self::TooManyTwins { .. } => Some(
+                "delete those in no use (ca show ID, ca delete ID), or make a CA with another subject"
+                    .to_owned(),
+            ),
             Self::RegistrationCode(_) => {
                 Some("check that AWS_ENDPOINT_URL names an AWS API".to_owned())
             }
@@ -140,15 +157,16 @@ impl Cloud {
             return Err(RegistrationError::Template(fault));
         }
         self.check_names(template).await?;
-        let wanted = RegistrationConfig::Body {
-            template_body: template.to_body(),
-            role_arn: match registration.role_arn {
-                Some(role_arn) => role_arn.to_owned(),
-                None => self.provisioning_role().await?,
-            },
-        };
+        let wanted = self.wanted_config(registration).await?;
         if let Some(answer) = self.bring_into_line(ca, registration, &wanted).await? {
             return Ok(answer);
+        }
+        let twins = self.twins(ca.certificate()).await?;
+        if twins.len() >= MOST_TWINS {
+            return Err(RegistrationError::TooManyTwins {
+                subject: ca.certificate().subject_line(),
+                twins,
+            });
         }
         let verification = match registration.mode {
             CertificateMode::Default => {
@@ -172,6 +190,7 @@ impl Cloud {
                 outcome: Outcome::Registered,
                 certificate_id: ca.certificate().id().clone(),
                 certificate_arn,
+                twins,
             }),
             // Another run was faster, or the answer to an earlier attempt was lost on the way.
             Err(error) if error.is("ResourceAlreadyExistsException") => self
@@ -180,6 +199,20 @@ impl Cloud {
                 .ok_or(error.into()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What the CA is to be registered with.
+    pub(crate) async fn wanted_config(
+        &self,
+        registration: &Registration<'_>,
+    ) -> Result<RegistrationConfig, CloudError> {
+        Ok(RegistrationConfig::Body {
+            template_body: registration.template.to_body(),
+            role_arn: match registration.role_arn {
+                Some(role_arn) => role_arn.to_owned(),
+                None => self.provisioning_role().await?,
+            },
+        })
     }
 
     /// Updates a CA that is registered already; `None` if it is not.
@@ -195,10 +228,7 @@ impl Cloud {
         };
         if found.mode != registration.mode {
             return Err(RegistrationError::OtherMode {
-                registered: match found.mode {
-                    CertificateMode::Default => "DEFAULT",
-                    CertificateMode::SniOnly => "SNI_ONLY",
-                },
+                registered: found.mode.as_str(),
                 certificate_id: id.to_string(),
             });
         }
@@ -218,6 +248,7 @@ impl Cloud {
             },
             certificate_id: id.clone(),
             certificate_arn: found.certificate_arn,
+            twins: Vec::new(),
         }))
     }
 
@@ -300,6 +331,9 @@ impl RegistrationConfig {
         }
     }
 }
+
+/// CAs with the same subject that an account can hold in a region (AWS General Reference; not adjustable).
+const MOST_TWINS: usize = 10;
 
 fn same_json(one: &str, two: &str) -> bool {
     let read = |text: &str| serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text).ok();

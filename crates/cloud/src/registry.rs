@@ -17,8 +17,8 @@ impl Cloud {
     /// # Errors
     /// When the call fails for another reason than that there is none.
     pub async fn policy_exists(&self, name: &str) -> Result<bool, CloudError> {
-        let answer = self.iot.get_policy().policy_name(name).send().await;
-        exists(answer.map_err(|error| CloudError::from_sdk("GetPolicy", error)))
+        let send = || self.iot.get_policy().policy_name(name).send();
+        exists(self.call("GetPolicy", send).await)
     }
 
     /// Whether a thing type of this name exists.
@@ -26,13 +26,8 @@ impl Cloud {
     /// # Errors
     /// When the call fails for another reason than that there is none.
     pub async fn thing_type_exists(&self, name: &str) -> Result<bool, CloudError> {
-        let answer = self
-            .iot
-            .describe_thing_type()
-            .thing_type_name(name)
-            .send()
-            .await;
-        exists(answer.map_err(|error| CloudError::from_sdk("DescribeThingType", error)))
+        let send = || self.iot.describe_thing_type().thing_type_name(name).send();
+        exists(self.call("DescribeThingType", send).await)
     }
 
     /// Whether a thing group of this name exists.
@@ -40,13 +35,13 @@ impl Cloud {
     /// # Errors
     /// When the call fails for another reason than that there is none.
     pub async fn thing_group_exists(&self, name: &str) -> Result<bool, CloudError> {
-        let answer = self
-            .iot
-            .describe_thing_group()
-            .thing_group_name(name)
-            .send()
-            .await;
-        exists(answer.map_err(|error| CloudError::from_sdk("DescribeThingGroup", error)))
+        let send = || {
+            self.iot
+                .describe_thing_group()
+                .thing_group_name(name)
+                .send()
+        };
+        exists(self.call("DescribeThingGroup", send).await)
     }
 
     /// Whether a billing group of this name exists.
@@ -54,12 +49,12 @@ impl Cloud {
     /// # Errors
     /// When the call fails for another reason than that there is none.
     pub async fn billing_group_exists(&self, name: &str) -> Result<bool, CloudError> {
-        let answer = self
-            .iot
-            .describe_billing_group()
-            .billing_group_name(name)
-            .send()
-            .await;
-        exists(answer.map_err(|error| CloudError::from_sdk("DescribeBillingGroup", error)))
+        let send = || {
+            self.iot
+                .describe_billing_group()
+                .billing_group_name(name)
+                .send()
+        };
+        exists(self.call("DescribeBillingGroup", send).await)
     }
 }
