@@ -5,9 +5,6 @@
 
 use std::error::Error;
 
-use crate::mqtt::{ErrorKind, MqttError};
-use crate::template::TemplateError;
-
 /// The kinds of failure a caller treats differently.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Class {
@@ -69,32 +66,5 @@ pub trait Classified: Error {
     /// The AWS request id, for errors that came from the service.
     fn request_id(&self) -> Option<String> {
         None
-    }
-}
-
-impl Classified for MqttError {
-    fn class(&self) -> Class {
-        match self.kind() {
-            ErrorKind::Usage => Class::Usage,
-            ErrorKind::Configuration => Class::Configuration,
-            ErrorKind::Conflict => Class::Conflict,
-            ErrorKind::Refused => Class::Refused,
-            ErrorKind::Temporary => Class::Temporary,
-            ErrorKind::NotAccepted => Class::NotAccepted,
-        }
-    }
-
-    fn code(&self) -> String {
-        self.code().to_owned()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
-}
-
-impl Classified for TemplateError {
-    fn class(&self) -> Class {
-        Class::Configuration
     }
 }

@@ -8,9 +8,10 @@ use std::{
 };
 
 use broker::{Act, Manners, Pki, Server, Shape, Tls};
+use jitp_core::failure::{Class, Classified};
 use jitp_core::mqtt::{
-    Alpn, Clock, Endpoint, ErrorKind, Event, Identity, MqttError, Options, Publish, Qos, Retry,
-    ServerFault, Session, Stage, Trust, Version, probe,
+    Alpn, Clock, Endpoint, Event, Identity, MqttError, Options, Publish, Qos, Retry, ServerFault,
+    Session, Stage, Trust, Version, probe,
 };
 use openssl::{
     asn1::Asn1Time, bn::BigNum, hash::MessageDigest, pkey::PKey, rsa::Rsa, x509::X509Builder,
@@ -136,7 +137,7 @@ async fn never_less_than_the_gap_between_two_connects() {
         panic!("{error:?}");
     };
     assert_eq!(tries.attempts, 5);
-    assert_eq!(error.kind(), ErrorKind::NotAccepted);
+    assert_eq!(error.class(), Class::NotAccepted);
     assert!(
         error
             .to_string()
@@ -165,7 +166,7 @@ async fn nobody_listening_is_unreachable_after_few_attempts() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let error = failure(options).await;
     assert!(matches!(&error, MqttError::Unreachable { tries, .. } if tries.attempts == 2));
-    assert_eq!(error.kind(), ErrorKind::Temporary);
+    assert_eq!(error.class(), Class::Temporary);
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
@@ -183,7 +184,7 @@ async fn silence_anywhere_ends_at_the_deadline() {
             matches!(&error, MqttError::Timeout { stage: s, tries, .. } if *s == stage && tries.attempts == 2),
             "{error:?}"
         );
-        assert_eq!(error.kind(), ErrorKind::Temporary);
+        assert_eq!(error.class(), Class::Temporary);
         assert_eq!(server.attempts(), 2);
     }
 }
@@ -244,7 +245,7 @@ async fn an_untrusted_server_is_refused_once_and_named() {
     assert!(
         matches!(fault, ServerFault::UnknownIssuer { issuer, .. } if issuer == "CN=server root")
     );
-    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(error.class(), Class::Configuration);
     assert!(error.hint().unwrap().contains("--cafile"));
     assert_eq!(server.attempts(), 1);
 }
@@ -352,7 +353,7 @@ async fn a_refused_client_certificate_is_told_from_a_plain_close() {
                 if alert == "certificate_revoked" && tries.attempts == 2),
             "{error:?}"
         );
-        assert_eq!(error.kind(), ErrorKind::NotAccepted);
+        assert_eq!(error.class(), Class::NotAccepted);
     }
 }
 
@@ -363,7 +364,7 @@ async fn connack_refusals_are_words_and_final_unless_temporary() {
     refusal.extend(b"policy");
     let (pki, server) = server(vec![Act::Answer(refusal)]).await;
     let error = failure(options(&pki, &server)).await;
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.class(), Class::Refused);
     assert!(
         error.to_string().ends_with("not authorized (0x87): policy"),
         "{error}"
@@ -509,7 +510,7 @@ async fn a_denied_message_is_refused_and_not_sent_for_ever() {
             matches!(&error, MqttError::PublishRefused { topic, sequence: 2, .. } if topic == "denied"),
             "{error:?}"
         );
-        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(error.class(), Class::Refused);
         assert!(error.hint().unwrap().contains("topic/denied"));
         assert_eq!(
             server.attempts(),
@@ -603,7 +604,7 @@ async fn a_takeover_is_not_fought() {
         .await
         .unwrap_err();
     assert!(matches!(error, MqttError::TakenOver { .. }), "{error:?}");
-    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(error.class(), Class::Conflict);
 }
 
 #[tokio::test]
@@ -739,7 +740,7 @@ async fn a_connection_that_never_lasts_is_given_up() {
         .unwrap();
     let error = session.next_message(None).await.unwrap_err();
     assert!(matches!(error, MqttError::KeepsClosing { .. }), "{error:?}");
-    assert_eq!(error.kind(), ErrorKind::Temporary);
+    assert_eq!(error.class(), Class::Temporary);
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 //! AWS refuses by closing the connection without CONNACK; here the diary says why. The order of the
 //! questions is that of the developer guide, "Just-in-time provisioning".
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,66 +12,14 @@ use tokio::sync::mpsc;
 use crate::account::{
     Account, CaCertificate, Certificate, CertificateMode, CertificateStatus, State, certificates,
 };
-use crate::broker::Gate;
 use crate::diary::{Diary, Entry};
+use crate::gate::{Admitted, ConnectFacts, Gate, Refusal};
 use crate::just_in_time::just_in_time;
 use crate::policy::{
     ArnScope, Authorizer, CertificateVariables, ConnectionContext, ThingVariables,
 };
 use crate::tls::Peer;
 use crate::x509::X509;
-
-/// A certificate that may hold a connection.
-#[derive(Clone, Debug)]
-pub struct Admitted {
-    /// Lower-case hex SHA-256 of the certificate's DER, 64 characters.
-    pub certificate_id: String,
-    /// The certificate presented in the handshake.
-    pub x509: Arc<X509>,
-    /// The thing this certificate is attached to exclusively, if it is.
-    pub thing_name: Option<String>,
-}
-
-/// What CONNECT says about the connection, as policy conditions see it.
-#[derive(Clone, Debug)]
-pub struct ConnectFacts {
-    /// MQTT client id.
-    pub client_id: String,
-    /// Address of the peer.
-    pub source_ip: IpAddr,
-    /// Whether the session outlives the connection.
-    pub persistent: bool,
-    /// Topic of the will message, if there is one.
-    pub will_topic: Option<String>,
-}
-
-/// A refusal: the connection is closed without CONNACK.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// Stable upper-case code.
-    pub code: &'static str,
-    /// The cause in one sentence.
-    pub sentence: String,
-    /// Whether this is how a first connection ends, and nothing is wrong.
-    pub expected: bool,
-}
-
-impl Refusal {
-    fn new(code: &'static str, sentence: impl Into<String>) -> Self {
-        Self {
-            code,
-            sentence: sentence.into(),
-            expected: false,
-        }
-    }
-
-    fn first_contact(code: &'static str, sentence: impl Into<String>) -> Self {
-        Self {
-            expected: true,
-            ..Self::new(code, sentence)
-        }
-    }
-}
 
 /// A message the service itself publishes.
 #[derive(Clone, Debug)]

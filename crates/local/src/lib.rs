@@ -12,6 +12,7 @@ pub mod control;
 mod data_plane;
 pub mod diary;
 mod events;
+pub mod gate;
 mod identity;
 mod just_in_time;
 pub mod model;

@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, AccountSettings, ApiError, Clock, policies};
 use crate::admit::{Admission, Announcement};
-use crate::broker::{Broker, BrokerSettings, Gate, Limits};
+use crate::broker::{Broker, BrokerSettings, Limits};
 use crate::control::{self, ControlSettings, Faults, Offered};
 use crate::data_plane;
 use crate::diary::Diary;
+use crate::gate::Gate;
 use crate::identity::{IdentityError, ServerCa};
 use crate::storage::{Storage, StorageError};
 use crate::tls;

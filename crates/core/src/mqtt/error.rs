@@ -9,6 +9,7 @@ use super::{
     reason::{Reason, Stage, count},
     trust::{ServerFault, TrustError},
 };
+use crate::failure::{Class, Classified};
 
 /// How many attempts were made, and for how long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,23 +29,6 @@ impl fmt::Display for Tries {
             self.elapsed.as_secs_f64()
         )
     }
-}
-
-/// Where an error belongs in the programs' table of exit codes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ErrorKind {
-    /// Exit code 2: an argument AWS IoT could not take.
-    Usage,
-    /// Exit code 3: endpoint, roots, certificate or key are wrong or missing.
-    Configuration,
-    /// Exit code 5: another connection uses the same client id.
-    Conflict,
-    /// Exit code 6: refused by the service or a policy.
-    Refused,
-    /// Exit code 7: unreachable or timed out after the retries; again later.
-    Temporary,
-    /// Exit code 8: the device was not accepted in time.
-    NotAccepted,
 }
 
 /// A failure of the MQTT client.
@@ -225,38 +209,36 @@ pub enum MqttError {
     },
 }
 
-impl MqttError {
-    /// Where it belongs in the table of exit codes.
-    pub fn kind(&self) -> ErrorKind {
+impl Classified for MqttError {
+    fn class(&self) -> Class {
         match self {
-            Self::Limit(_) => ErrorKind::Usage,
+            Self::Limit(_) => Class::Usage,
             Self::Endpoint(_)
             | Self::Trust(_)
             | Self::Identity(_)
             | Self::ServerName { .. }
             | Self::ServerUntrusted { .. }
             | Self::Tls { .. }
-            | Self::Protocol { .. } => ErrorKind::Configuration,
+            | Self::Protocol { .. } => Class::Configuration,
             Self::Unreachable { .. }
             | Self::Timeout { .. }
             | Self::NotAcknowledged { .. }
             | Self::Unconfirmed { .. }
             | Self::NoAnswer { .. }
-            | Self::KeepsClosing { .. } => ErrorKind::Temporary,
-            Self::Refused { reason, .. } if reason.is_temporary() => ErrorKind::Temporary,
+            | Self::KeepsClosing { .. } => Class::Temporary,
+            Self::Refused { reason, .. } if reason.is_temporary() => Class::Temporary,
             Self::Refused { .. } | Self::PublishRefused { .. } | Self::SubscribeRefused { .. } => {
-                ErrorKind::Refused
+                Class::Refused
             }
             Self::ClientCertificateRefused { .. } | Self::ClosedBeforeConnack { .. } => {
-                ErrorKind::NotAccepted
+                Class::NotAccepted
             }
-            Self::TakenOver { .. } => ErrorKind::Conflict,
+            Self::TakenOver { .. } => Class::Conflict,
         }
     }
 
-    /// A stable name for scripts (`error.code` in JSON mode).
-    pub fn code(&self) -> &'static str {
-        match self {
+    fn code(&self) -> String {
+        let name = match self {
             Self::Endpoint(_) => "InvalidEndpoint",
             Self::Trust(_) => "InvalidTrust",
             Self::Identity(_) => "InvalidIdentity",
@@ -277,11 +259,11 @@ impl MqttError {
             Self::KeepsClosing { .. } => "KeepsClosing",
             Self::TakenOver { .. } => "TakenOver",
             Self::Protocol { .. } => "ProtocolError",
-        }
+        };
+        name.to_owned()
     }
 
-    /// What to look at, for the line `hint:`.
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         Some(match self {
             Self::ClosedBeforeConnack {
                 client_id, note, ..

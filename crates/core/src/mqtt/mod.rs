@@ -5,8 +5,8 @@
 //! does through [`Event`]s. It is built on rumqttc's maintained continuation; none of its types is seen here.
 //!
 //! Why a connection is closed is told as precisely as the transport allows ([`Closed`]), and a final
-//! [`MqttError`] knows its place in the table of exit codes ([`ErrorKind`]) and what to look at
-//! ([`MqttError::hint`]).
+//! [`MqttError`] knows its place in the table of exit codes ([`Class`](crate::failure::Class)) and what to look at
+//! ([`Classified::hint`](crate::failure::Classified::hint)).
 
 mod dial;
 mod endpoint;
@@ -23,7 +23,7 @@ mod stream;
 mod trust;
 
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
-pub use error::{ErrorKind, MqttError, Tries};
+pub use error::{MqttError, Tries};
 pub use identity::{Identity, IdentityError};
 pub use message::{
     LimitError, MAX_CLIENT_ID_BYTES, MAX_FILTERS_PER_SUBSCRIBE, MAX_IN_FLIGHT, MAX_PAYLOAD_BYTES,

@@ -1,6 +1,7 @@
 //! What can be wrong with a registration template, where, and what to do about it.
 
 use super::json::{JsonError, JsonFault};
+use crate::failure::{Class, Classified};
 
 /// A fault in a template or in the values it was filled with.
 ///
@@ -11,6 +12,12 @@ pub struct TemplateError {
     path: String,
     // On the heap: a Result that carries the error stays small.
     problem: Box<Problem>,
+}
+
+impl Classified for TemplateError {
+    fn class(&self) -> Class {
+        Class::Configuration
+    }
 }
 
 impl TemplateError {

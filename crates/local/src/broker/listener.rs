@@ -13,7 +13,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Core, watch};
+use super::shared::Core;
+use super::watch;
 use crate::connection;
 use crate::diary::Entry;
 use crate::session::Close;

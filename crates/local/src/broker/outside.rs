@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jitp_wire::topic::check_topic;
 use jitp_wire::{MessageProperties, Publish, QoS};
 
-use super::Core;
+use super::shared::Core;
 use crate::router::{Kept, Message};
 use crate::storage::StorageError;
 

@@ -8,7 +8,9 @@ use openssl::ssl::{SslConnector, SslFiletype, SslMethod, SslStream, SslVerifyMod
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
+use crate::account::CertificateStatus;
 use crate::account::{AccountSettings, certificates, policies};
+use crate::tls::Peer;
 use crate::tls::{ServerIdentity, server_config};
 
 const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[

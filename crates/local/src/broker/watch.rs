@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
-use super::Core;
+use super::shared::Core;
 use crate::account::{Change, State};
 use crate::session::{Close, Link};
 

@@ -36,10 +36,10 @@ use jitp_wire::{Frames, Packet, Version, Will, decode, encode_disconnect, encode
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::admit::{Admitted, ConnectFacts};
-use crate::broker::Core;
+use crate::broker::shared::Core;
 use crate::diary::Entry;
 use crate::events::Client;
+use crate::gate::{Admitted, ConnectFacts};
 use crate::policy::{Action, Authorizer, Decision};
 use crate::router::Message;
 use crate::session::{Link, Session};

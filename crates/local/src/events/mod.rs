@@ -9,7 +9,7 @@ use jitp_wire::QoS;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::broker::Core;
+use crate::broker::shared::Core;
 use crate::router::Message;
 
 /// A connection as its events describe it.

@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, AccountSettings, CertificateStatus, Clock, ClockHand};
 use crate::account::{certificates, policies};
-use crate::admit::{Admitted, ConnectFacts, Refusal};
-use crate::broker::{Core, Gate, Limits};
+use crate::broker::Limits;
+use crate::broker::shared::Core;
 use crate::diary::Diary;
+use crate::gate::{Admitted, ConnectFacts, Gate, Refusal};
 use crate::policy::{ArnScope, Authorizer, CertificateVariables, ConnectionContext};
 use crate::storage::Storage;
 use crate::tls::Peer;
