@@ -155,10 +155,10 @@ class Core:
         self.findings = []
         self.iot = self.client(parameter_validation=True)
 
-    def client(self, **options):
+    def client(self, service="iot", **options):
         """A boto3 client every answer of which is judged by botocore's model."""
         config = botocore.config.Config(retries={"total_max_attempts": 1}, **options)
-        client = boto3.client("iot", config=config)
+        client = boto3.client(service, config=config)
         strict.attach(client, self.findings.append)
         return client
 

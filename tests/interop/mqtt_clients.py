@@ -13,6 +13,7 @@ SUBJECTS = (
     "version_5",
     "denials",
     "events",
+    "data_plane",
     "mosquitto",
     "own_programs",
 )

@@ -137,7 +137,7 @@ def wrong_with_string(value, shape, path):
     if not isinstance(value, str):
         yield f"{path}: {value!r} is not a string"
         return
-    if shape.enum and value not in shape.enum:
+    if shape.type_name == "string" and shape.enum and value not in shape.enum:
         yield f"{path}: {value!r} is none of {', '.join(shape.enum)}"
     yield from wrong_with_bounds(len(value), shape, f"{path}: its length")
     pattern = shape.metadata.get("pattern")
