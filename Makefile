@@ -5,7 +5,9 @@ TARGET_DIR  := $(or $(CARGO_TARGET_DIR),target)
 PREFIX      ?= /usr/local
 DESTDIR     ?=
 
-PROGRAMS    := create-root register provision pub sub iot-local
+PROGRAMS    := create-root register provision pub sub \
+               create-thing delete-thing enable-certificate disable-certificate device-status thing-certificates sweep ca \
+               iot-local
 # The names the shell toolkit used for two of them.
 ALIASES     := create-ca:create-root register-ca:register
 EXECUTABLES := $(PROGRAMS:%=bin/%)

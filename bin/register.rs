@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use jitp_cli::{Common, Failure, Report, Result};
-use jitp_cloud::{CertificateMode, Cloud, CloudSettings, Outcome, Registration};
+use jitp_cloud::{CertificateMode, Cloud, CloudSettings, Drift, Outcome, Registration};
 use jitp_core::failure::Class;
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
@@ -16,6 +16,9 @@ use time::OffsetDateTime;
 /// What a CA is registered with unless `--template` says otherwise.
 const DEFAULT_TEMPLATE: &str = include_str!("../etc/templates/device.json");
 
+/// Registered CAs with one subject from which on a person should know: AWS takes 10.
+const MANY_TWINS: usize = 8;
+
 /// Register a CA with AWS IoT, together with the template that provisions its devices
 ///
 /// Afterwards the first connection of a device whose certificate this CA signed creates its thing.
@@ -24,6 +27,7 @@ const DEFAULT_TEMPLATE: &str = include_str!("../etc/templates/device.json");
 #[command(after_help = "Examples:
   register                                     root.ca.pem with the template etc/templates/device.json
   register factory7 --template types.json      another CA, another template
+  register --drift                             what running it without --drift would change
   register --mode sni-only                     without proof of possession; devices must send SNI
 
 The template must be readable JSON; the string that AWS wants is made from it.")]
@@ -39,6 +43,10 @@ struct Arguments {
     /// Role that provisioning assumes [default: the role IoTProvisioning of the account]
     #[arg(long, value_name = "ARN")]
     role_arn: Option<String>,
+
+    /// Change nothing; print how the registered CA differs from what would be registered (exit code 9 if it does)
+    #[arg(long)]
+    drift: bool,
 
     /// How the CA proves to be yours
     #[arg(long, value_enum, default_value_t = Mode::Default)]
@@ -97,7 +105,17 @@ async fn register(arguments: Arguments, common: &Common) -> Result<()> {
         },
         now,
     };
+    if arguments.drift {
+        return print_drift(cloud.drift(&ca, &registration).await?, common);
+    }
     let registered = cloud.register(&ca, &registration).await?;
+    let alike = registered.twins.len() + 1;
+    if alike >= MANY_TWINS {
+        common.warn(format!(
+            "{alike} registered CAs have this subject, and AWS takes 10: {}",
+            registered.twins.join(", ")
+        ));
+    }
     common.reporter().line(&Registered {
         ca: arguments.ca.to_string(),
         outcome: match registered.outcome {
@@ -108,6 +126,49 @@ async fn register(arguments: Arguments, common: &Common) -> Result<()> {
         certificate_id: registered.certificate_id.to_string(),
         certificate_arn: registered.certificate_arn,
     })
+}
+
+/// One difference between what is registered and what would be.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Difference {
+    what: String,
+    registered: String,
+    wanted: String,
+}
+
+impl Report for Difference {
+    fn columns(&self) -> Vec<String> {
+        let or_dash = |text: &String| match text.is_empty() {
+            true => "-".to_owned(),
+            false => text.clone(),
+        };
+        vec![
+            self.what.clone(),
+            or_dash(&self.registered),
+            or_dash(&self.wanted),
+        ]
+    }
+}
+
+fn print_drift(drift: Vec<Drift>, common: &Common) -> Result<()> {
+    let mut reporter = common.reporter();
+    let count = drift.len();
+    for one in drift {
+        reporter.line(&Difference {
+            what: one.what,
+            registered: one.registered,
+            wanted: one.wanted,
+        })?;
+    }
+    match count {
+        0 => Ok(()),
+        1 => Err(Failure::new(Class::CheckFailed, "1 difference")),
+        count => Err(Failure::new(
+            Class::CheckFailed,
+            format!("{count} differences"),
+        )),
+    }
 }
 
 fn read_template(file: Option<PathBuf>) -> Result<Template> {

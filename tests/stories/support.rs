@@ -16,6 +16,14 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "create-root" => env!("CARGO_BIN_EXE_create-root"),
         "register" => env!("CARGO_BIN_EXE_register"),
         "provision" => env!("CARGO_BIN_EXE_provision"),
+        "create-thing" => env!("CARGO_BIN_EXE_create-thing"),
+        "delete-thing" => env!("CARGO_BIN_EXE_delete-thing"),
+        "enable-certificate" => env!("CARGO_BIN_EXE_enable-certificate"),
+        "disable-certificate" => env!("CARGO_BIN_EXE_disable-certificate"),
+        "device-status" => env!("CARGO_BIN_EXE_device-status"),
+        "thing-certificates" => env!("CARGO_BIN_EXE_thing-certificates"),
+        "sweep" => env!("CARGO_BIN_EXE_sweep"),
+        "ca" => env!("CARGO_BIN_EXE_ca"),
         "pub" => env!("CARGO_BIN_EXE_pub"),
         "sub" => env!("CARGO_BIN_EXE_sub"),
         "iot-local" => env!("CARGO_BIN_EXE_iot-local"),
@@ -25,12 +33,20 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 6] = [
+pub(crate) const PROGRAMS: [&str; 14] = [
     "create-root",
     "register",
     "provision",
     "pub",
     "sub",
+    "create-thing",
+    "delete-thing",
+    "enable-certificate",
+    "disable-certificate",
+    "device-status",
+    "thing-certificates",
+    "sweep",
+    "ca",
     "iot-local",
 ];
 

@@ -1,0 +1,210 @@
+//! Create things: each with its certificate and its policy, ready to connect.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use jitp_cli::{Batch, BatchFlags, Common, Failure, Order, Report, Result, Things};
+use jitp_cloud::{Cloud, CloudSettings, CreatedThing, Creation, CreationOutcome, Policy, Source};
+use jitp_core::ca::{KeyType, Profile, Validity};
+use jitp_core::csr::SigningRequest;
+use jitp_core::failure::Class;
+use jitp_core::names::{CaName, ThingName};
+use jitp_core::store::Store;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// The policy that every thing gets unless told otherwise: its name, and its document.
+const THING_ACCESS: (&str, &str) = ("ThingAccess", include_str!("../policies/ThingAccess.json"));
+
+/// Create things: each with its certificate and its policy, ready to connect
+///
+/// Writes certs/THING.key (mode 0600), certs/THING.pem, certs/THING.pub and things/THING.json. The
+/// certificate is signed by your CA, which must be registered, and becomes active last. Run again, it
+/// finishes what an interrupted run began, or reports no change.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  create-thing sensor-17                       signed by root.ca.key, policy ThingAccess
+  create-thing sensor-17 --ca factory7         signed by factory7.ca.key
+  create-thing sensor-17 --aws-keys            key and certificate from AWS
+  create-thing sensor-17 --csr sensor-17.csr   certificate from AWS for a key that stays where it is
+  create-thing - --policy Fleet < names        many, with a policy that exists")]
+struct Arguments {
+    #[command(flatten)]
+    things: Things,
+
+    #[command(flatten)]
+    certificate: CertificateFlags,
+
+    /// Attach this policy, which exists, instead of ThingAccess
+    #[arg(long, value_name = "NAME", conflicts_with = "own_policy")]
+    policy: Option<String>,
+
+    /// Make a policy THING-policy for each thing, instead of sharing ThingAccess
+    #[arg(long)]
+    own_policy: bool,
+
+    #[command(flatten)]
+    batch: BatchFlags,
+
+    #[command(flatten)]
+    cloud: CloudSettings,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Certificate options")]
+struct CertificateFlags {
+    /// CA to sign with
+    #[arg(long, value_name = "CA", default_value = "root", conflicts_with_all = ["aws_keys", "csr"])]
+    ca: CaName,
+
+    /// Let AWS make key and certificate (RSA-2048, valid until 2049)
+    #[arg(long, conflicts_with = "csr")]
+    aws_keys: bool,
+
+    /// Let AWS certify the key of this certificate signing request, a PEM file; for one thing
+    #[arg(long, value_name = "FILE")]
+    csr: Option<PathBuf>,
+
+    /// Key type: p256, p384, rsa2048, rsa3072 or rsa4096
+    #[arg(long, value_name = "TYPE", default_value_t, conflicts_with_all = ["aws_keys", "csr"])]
+    key_type: KeyType,
+
+    /// How long it is valid: days, a date, or `ca` for as long as the CA
+    #[arg(long, value_name = "DAYS|DATE|ca", default_value = "500", conflicts_with_all = ["aws_keys", "csr"])]
+    validity: Validity,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    thing: String,
+    outcome: &'static str,
+    certificate_id: String,
+    certificate_arn: String,
+    thing_arn: String,
+    status: &'static str,
+    policy: String,
+    certificate_file: String,
+    key_file: String,
+    record_file: String,
+}
+
+impl Report for Line {
+    fn columns(&self) -> Vec<String> {
+        let outcome = self.outcome.to_owned();
+        vec![
+            self.thing.clone(),
+            outcome,
+            self.certificate_id.clone(),
+            self.certificate_file.clone(),
+        ]
+    }
+}
+
+async fn create_thing(arguments: Arguments, common: &Common) -> Result<()> {
+    let things = arguments.things.read()?;
+    let request = signing_request(&arguments, &things)?;
+    let store = Store::open(&common.dir)?;
+    let (now, flags) = (OffsetDateTime::now_utc(), &arguments.certificate);
+    let profile = Profile::device()
+        .with_key_type(flags.key_type)
+        .with_validity(flags.validity);
+    let ca = match flags.aws_keys || request.is_some() {
+        true => None,
+        false => {
+            let passphrase = common.passphrase();
+            let passphrase = passphrase.as_ref().map(|bytes| bytes.as_slice());
+            let ca = store.load_ca_with(&flags.ca, passphrase)?;
+            ca.check_valid_at(now)?;
+            Some(ca)
+        }
+    };
+    let creation = Creation {
+        store: &store,
+        source: match (&ca, &request) {
+            (Some(ca), _) => Source::OwnCa {
+                ca,
+                profile: &profile,
+            },
+            (None, Some(request)) => Source::Csr(request),
+            (None, None) => Source::AwsKeys,
+        },
+        policy: match &arguments.policy {
+            Some(name) => Policy::Existing(name),
+            None if arguments.own_policy => Policy::Own(THING_ACCESS.1),
+            None => Policy::Shared {
+                name: THING_ACCESS.0,
+                document: THING_ACCESS.1,
+            },
+        },
+        now,
+    };
+    let cloud = Cloud::connect(&arguments.cloud).await?;
+    if let Some(warning) = cloud.prepare_creation(&creation).await? {
+        common.warn(warning);
+    }
+    let total = Some(things.len());
+    Batch::new(common, &arguments.batch, "thing", Order::Completion, total)
+        .run_list(things, async |thing| {
+            let created = cloud.create_thing(thing, &creation).await;
+            let created = created.map_err(|stopped| {
+                let failure = Failure::from(stopped.error);
+                match stopped.done.is_empty() {
+                    true => failure,
+                    false => failure.context(format!("{thing}: {}, but", stopped.done.join(", "))),
+                }
+            });
+            created
+                .map(|created| vec![line(thing, created, common)])
+                .into()
+        })
+        .await
+}
+
+fn signing_request(arguments: &Arguments, things: &[ThingName]) -> Result<Option<SigningRequest>> {
+    let Some(path) = &arguments.certificate.csr else {
+        return Ok(None);
+    };
+    if things.len() != 1 {
+        return Err(Failure::usage(
+            "--csr is for one thing: a request is for one key",
+        ));
+    }
+    let pem = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read the request {}: {error}", path.display());
+        Failure::new(Class::Configuration, message)
+    })?;
+    let request = SigningRequest::from_pem(&pem);
+    let request = request.map_err(|error| Failure::from(error).context(path.display()))?;
+    Ok(Some(request))
+}
+
+fn line(thing: &ThingName, created: CreatedThing, common: &Common) -> Line {
+    let status = created.status.as_str();
+    if status != "ACTIVE" {
+        common.warn(format!(
+            "{thing}: its certificate is {status}; enable-certificate {thing} changes that"
+        ));
+    }
+    Line {
+        thing: thing.to_string(),
+        outcome: match created.outcome {
+            CreationOutcome::Created => "created",
+            CreationOutcome::Completed => "completed",
+            CreationOutcome::Unchanged => "unchanged",
+        },
+        certificate_id: created.certificate_id,
+        certificate_arn: created.certificate_arn,
+        thing_arn: created.thing_arn,
+        status,
+        policy: created.policy,
+        certificate_file: created.files.certificate.display().to_string(),
+        key_file: created.files.key.display().to_string(),
+        record_file: created.files.record.display().to_string(),
+    }
+}
+
+fn main() -> ExitCode {
+    jitp_cli::run(create_thing)
+}
