@@ -201,3 +201,29 @@ def policies_are_listed_page_by_page(core):
     assert all(len(page) == 2 for page in found[:-1])
     names = [item["policyName"] for page in found for item in page]
     assert len(set(names)) == len(names) and made <= set(names)
+
+
+@case
+def what_a_policy_decides_can_be_asked(core):
+    topic = "arn:aws:iot:eu-central-1:123456789012:topic"
+    statements = [
+        {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{topic}/open/*"},
+        {"Effect": "Deny", "Action": "iot:Publish", "Resource": f"{topic}/open/secret"},
+    ]
+    name = core.allow(unique("asked"), *statements)
+    arn = core.register(pki.self_signed(unique("holder")), policy_name=name)
+    resources = {
+        f"{topic}/open/x": "ALLOWED",
+        f"{topic}/open/secret": "EXPLICIT_DENY",
+        f"{topic}/closed": "IMPLICIT_DENY",
+    }
+    questions = [{"actionType": "PUBLISH", "resources": [resource]} for resource in resources]
+    answers = core.iot.test_authorization(principal=arn, clientId="x", authInfos=questions)
+    decisions = {
+        answer["authInfo"]["resources"][0]: answer["authDecision"]
+        for answer in answers["authResults"]
+    }
+    assert decisions == resources, decisions
+    effective = core.iot.get_effective_policies(principal=arn)["effectivePolicies"]
+    assert [item["policyName"] for item in effective] == [name]
+    assert json.loads(effective[0]["policyDocument"])["Statement"] == statements

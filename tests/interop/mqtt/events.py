@@ -44,3 +44,22 @@ def the_registered_event_tells_of_a_newcomer(core):
         assert event["certificateId"] == newcomer.id and event["caCertificateId"] == authority.id
         assert event["certificateStatus"] == "PENDING_ACTIVATION", event
         assert event["awsAccountId"] and abs(event["timestamp"] / 1000 - time.time()) < 60
+
+
+@case
+def a_registry_event_tells_of_a_thing_once_it_is_switched_on(core):
+    name = unique("thing")
+    core.iot.update_event_configurations(eventConfigurations={"THING": {"Enabled": True}})
+    with Client(core, device(core), paho.MQTTv311) as watcher:
+        watcher.subscribe(f"$aws/events/thing/{name}/+", 1)
+        created = core.iot.create_thing(
+            thingName=name, attributePayload={"attributes": {"colour": "red"}}
+        )
+        core.iot.delete_thing(thingName=name)
+        events = [json.loads(message.payload) for message in watcher.take(2)]
+    told = {event["operation"]: event for event in events}
+    assert set(told) == {"CREATED", "DELETED"}, told
+    event = told["CREATED"]
+    assert event["eventType"] == "THING_EVENT" and event["thingName"] == name
+    assert event["thingId"] == created["thingId"] and event["versionNumber"] == 1
+    assert event["attributes"] == {"colour": "red"} and event["accountId"] and event["eventId"]
