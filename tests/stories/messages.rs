@@ -239,3 +239,12 @@ async fn without_an_endpoint_the_account_is_asked() {
     station.folder.set("AWS_IOT_ENDPOINT", "");
     station.run("provision", &["a", "--connect"]).await.ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_connection_of_a_device_takes_over_and_the_first_says_so() {
+    let station = with_devices(&["a"]).await;
+    let first = listening(&station, &["a", "--timeout", "30"]);
+    station.run("pub", &["a", "x"]).await.ok();
+    let ended = finish(&station, first);
+    assert_eq!(ended.code, 5, "{ended:?}");
+}

@@ -109,7 +109,8 @@ pub fn encode_ping_response(out: &mut Vec<u8>) {
 /// Appends a DISCONNECT with a reason code. Servers of 3.1.1 send none: nothing is written then.
 pub fn encode_disconnect(out: &mut Vec<u8>, version: Version, reason: u8) {
     if version == Version::V5 {
-        out.extend_from_slice(&[0xE0, 1, reason]);
+        // The empty property length may be left out (MQTT 5, 3.14.2.2.1), but not every client knows.
+        out.extend_from_slice(&[0xE0, 2, reason, 0]);
     }
 }
 

@@ -177,7 +177,7 @@ async fn a_stopping_broker_says_goodbye_and_returns() {
             words
         })
         .await;
-    assert_eq!(words, [0xE0, 1, 0x8B]);
+    assert_eq!(words, [0xE0, 2, 0x8B, 0]);
     tokio::time::timeout(Duration::from_secs(4), lab.served)
         .await
         .expect("it returns in time")
