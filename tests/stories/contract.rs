@@ -1,5 +1,6 @@
 //! What a script can rely on, for every program.
 
+use jitp_core::mqtt::{AMAZON_ROOT_FINGERPRINTS, Trust};
 use serde_json::Value;
 
 use crate::support::{Folder, PROGRAMS};
@@ -72,4 +73,24 @@ fn the_readme_lists_every_environment_variable_and_exit_code() {
             "exit code {code}"
         );
     }
+}
+
+#[test]
+fn the_root_files_are_the_roots_in_the_programs() {
+    let mut fingerprints: Vec<String> = std::fs::read_dir("etc/trust")
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pem"))
+        .flat_map(|path| {
+            let pem = std::fs::read(&path).expect("readable");
+            Trust::from_pem(&pem, "file")
+                .expect("a root")
+                .fingerprints()
+        })
+        .collect();
+    let mut built_in = Trust::amazon_roots().fingerprints();
+    fingerprints.sort();
+    built_in.sort();
+    assert_eq!(fingerprints, built_in);
+    assert_eq!(built_in.len(), AMAZON_ROOT_FINGERPRINTS.len());
 }
