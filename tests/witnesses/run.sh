@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# The control plane beside two servers nobody here wrote:
+#   run.sh [scenario|moto]...      (without arguments: both)
+# `scenario` plays one scenario on the local core, moto_server and ministack and compares, with agreed.toml;
+# `moto` runs moto's own tests of AWS IoT against the local core, with moto_tests.toml. Packages go below
+# target/witnesses, pinned; the servers listen on free loopback ports and end with the run. The programs are
+# taken from BIN (default: bin). What cannot be installed is skipped, counted and named.
+set -uo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}/witnesses
+mkdir -p "$target/logs"
+target=$(cd "$target" && pwd)
+BIN=$(cd "${BIN:-$root/bin}" && pwd) || exit 1
+LOGS=$target/logs MOTO_TREE=$target/moto-tests
+export BIN LOGS MOTO_TREE PYTHONDONTWRITEBYTECODE=1
+
+moto_version=$(sed -n 's/^moto\[.*\]==//p' "$here/requirements.txt")
+passed=0 failed=0 skipped=0
+
+main() {
+    local judges=("$@") judge
+    if [ ! -x "$BIN/iot-local" ]; then
+        echo "run.sh: no programs in $BIN; remedy: make" >&2
+        exit 1
+    fi
+    [ ${#judges[@]} -gt 0 ] || judges=(scenario moto)
+    install_packages
+    for judge in "${judges[@]}"; do
+        printf '\n%s\n' "$judge"
+        case $judge in
+            scenario) run_judge "$judge" "$here/compare.py" "$target/venv/installed" ;;
+            moto) run_judge "$judge" "$here/moto_tests.py" "$MOTO_TREE/installed" ;;
+            *)
+                echo "run.sh: unknown: $judge (known: scenario moto)" >&2
+                exit 2
+                ;;
+        esac
+    done
+    echo
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" = 0 ]
+}
+
+# Each folder is marked when it is complete.
+install_packages() {
+    local venv=$target/venv log=$target/install.log
+    if ! cmp -s "$here/requirements.txt" "$venv/installed"; then
+        if python3 -m venv --clear "$venv" >"$log" 2>&1 &&
+            "$venv/bin/pip" install --quiet --disable-pip-version-check \
+                --requirement "$here/requirements.txt" >>"$log" 2>&1; then
+            cp "$here/requirements.txt" "$venv/installed"
+        else
+            echo "run.sh: cannot install the Python packages: see $log" >&2
+            return
+        fi
+    fi
+    if [ "$(cat "$MOTO_TREE/installed" 2>/dev/null)" != "$moto_version" ]; then
+        # The tests are in moto's source package only.
+        rm -rf "$MOTO_TREE"
+        mkdir -p "$MOTO_TREE"
+        if "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary moto \
+            --dest "$target" "moto==$moto_version" >>"$log" 2>&1 &&
+            tar xzf "$target/moto-$moto_version.tar.gz" -C "$MOTO_TREE" --strip-components=1 --wildcards \
+                '*/tests/__init__.py' '*/tests/conftest.py' '*/tests/markers.py' \
+                '*/tests/test_iot/*' '*/tests/test_iotdata/*' '*/setup.cfg'; then
+            echo "$moto_version" >"$MOTO_TREE/installed"
+        else
+            echo "run.sh: cannot have moto's tests: see $log" >&2
+        fi
+    fi
+}
+
+# run_judge NAME SCRIPT MARK: runs a judge if what it needs is installed, and counts its cases.
+run_judge() {
+    local judge=$1 script=$2 mark=$3 output=$target/$1.out status failures
+    if [ ! -e "$mark" ]; then
+        echo "skip $judge: its packages are not installed"
+        skipped=$((skipped + 1))
+        return
+    fi
+    timeout --foreground --kill-after=10 900 "$target/venv/bin/python" "$script" \
+        2>"$target/$judge.log" | tee "$output"
+    status=${PIPESTATUS[0]}
+    failures=$(grep -c '^FAIL ' "$output")
+    if [ "$status" != 0 ] && [ "$failures" = 0 ]; then
+        echo "FAIL $judge: ended with status $status, see $target/$judge.log"
+        failures=1
+    fi
+    passed=$((passed + $(grep -c '^ok ' "$output")))
+    skipped=$((skipped + $(grep -c '^skip ' "$output")))
+    failed=$((failed + failures))
+}
+
+main "$@"
