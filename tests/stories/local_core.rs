@@ -62,8 +62,33 @@ fn wait_for_line(child: &mut Child) -> String {
     line.trim_end().to_owned()
 }
 
+/// A running core. One that a failing test leaves behind is killed.
+struct Core(Child);
+
+impl Core {
+    /// Ends it in good order.
+    fn stop(mut self) {
+        signal(&self.0, "TERM");
+        assert_eq!(self.0.wait().expect("ends").code(), Some(0));
+    }
+
+    /// Ends it without giving it a chance to do anything.
+    fn kill(mut self) {
+        signal(&self.0, "KILL");
+        self.0.wait().expect("ends");
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // It is gone already in every test that passes.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts `iot-local serve` on free ports and answers its control port too.
-fn serve(folder: &Folder, extra: &[&str]) -> (Child, String) {
+fn serve(folder: &Folder, extra: &[&str]) -> (Core, String) {
     let mut arguments = vec!["serve", "--control-port", "0", "--mqtt-port", "0"];
     arguments.extend(extra);
     let mut child = folder
@@ -79,7 +104,7 @@ fn serve(folder: &Folder, extra: &[&str]) -> (Child, String) {
         .and_then(|url| url.rsplit(':').next())
         .expect("a port")
         .to_owned();
-    (child, port)
+    (Core(child), port)
 }
 
 /// Points a folder's programs at a running core, as `eval "$(iot-local env)"` does.
@@ -105,8 +130,8 @@ fn serve_and_env_work_together_and_stop_in_good_order() {
     folder.run("register", &[] as &[&str]).ok();
     folder.run("pub", &["a", "x"]).fails(4);
     folder.run("provision", &["a", "--connect"]).ok();
-    signal(&core, "INT");
-    assert_eq!(core.wait().expect("ends").code(), Some(0));
+    signal(&core.0, "INT");
+    assert_eq!(core.0.wait().expect("ends").code(), Some(0));
     let stderr = folder
         .run("iot-local", &["env", "--control-port", &port])
         .fails(7);
@@ -121,17 +146,7 @@ fn an_empty_core_has_not_even_the_policy() {
     folder.run("create-root", &[] as &[&str]).ok();
     let stderr = folder.run("register", &[] as &[&str]).fails(4);
     assert!(stderr.contains("IoTAccess"), "{stderr}");
-    stop(core);
-}
-
-fn stop(mut core: Child) {
-    signal(&core, "TERM");
-    assert_eq!(core.wait().expect("ends").code(), Some(0));
-}
-
-fn kill(mut core: Child) {
-    signal(&core, "KILL");
-    core.wait().expect("ends");
+    core.stop();
 }
 
 #[test]
@@ -144,7 +159,7 @@ fn what_was_answered_survives_kill_9() {
     folder.run("create-root", &[] as &[&str]).ok();
     folder.run("register", &[] as &[&str]).ok();
     folder.run("provision", &["a", "--connect"]).ok();
-    kill(core);
+    core.kill();
 
     let (core, port) = serve(&folder, &["--data", &data]);
     point_at(&mut folder, &port);
@@ -171,7 +186,7 @@ fn what_was_answered_survives_kill_9() {
         )
         .fails(5);
     assert!(stderr.contains("data"), "{stderr}");
-    stop(core);
+    core.stop();
 }
 
 #[test]
@@ -201,7 +216,7 @@ fn killed_at_any_moment_it_has_what_it_answered_and_no_more() {
         let arguments = [&interrupted as &str, "--connect", "--connect-timeout", "2"];
         let device = folder.start("provision", &arguments);
         std::thread::sleep(std::time::Duration::from_millis(7 * round));
-        kill(core);
+        core.kill();
         folder.finish(device);
 
         // Whatever it had got to, running again finishes it.
@@ -211,7 +226,7 @@ fn killed_at_any_moment_it_has_what_it_answered_and_no_more() {
             .run("provision", &[&interrupted as &str, "--connect"])
             .ok();
         provisioned.push(interrupted);
-        kill(core);
+        core.kill();
     }
     assert!(Path::new(&data).is_dir());
 }
