@@ -4,8 +4,10 @@ mod support;
 
 mod bad_network;
 mod contract;
+mod faults;
 mod first_connection;
 mod issuing;
 mod local_core;
 mod messages;
+mod quotas;
 mod registering;

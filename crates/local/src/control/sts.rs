@@ -60,14 +60,14 @@ pub(super) fn refuse(settings: &ControlSettings, error: &ApiError, request_id: &
     settings
         .diary
         .record(Entry::answer(error.code, error.message.clone()));
-    let (status, code) = match error.code {
-        "NotImplementedException" => (501, error.code),
+    let (status, fault, code) = match error.code {
+        "NotImplementedException" => (501, "Sender", error.code),
         // STS has names of its own for what AWS IoT calls exceptions (STS API Reference, "Common errors").
-        "ThrottlingException" => (400, "Throttling"),
-        _ => (500, "InternalFailure"),
+        "ThrottlingException" => (400, "Sender", "Throttling"),
+        _ => (500, "Receiver", "InternalFailure"),
     };
     let body = format!(
-        "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code>\
+        "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>{fault}</Type><Code>{code}</Code>\
          <Message>{}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
         error.message
     );
