@@ -33,9 +33,6 @@ struct Arguments {
     #[command(flatten)]
     things: Things,
 
-    #[command(flatten)]
-    certificate: CertificateFlags,
-
     /// Attach this policy, which exists, instead of ThingAccess
     #[arg(long, value_name = "NAME", conflicts_with = "own_policy")]
     policy: Option<String>,
@@ -46,6 +43,9 @@ struct Arguments {
 
     #[command(flatten)]
     batch: BatchFlags,
+
+    #[command(flatten)]
+    certificate: CertificateFlags,
 
     #[command(flatten)]
     cloud: CloudSettings,

@@ -46,6 +46,14 @@ fn in_json_mode_every_error_is_one_object() {
         ("register", vec![], 4),
         ("pub", vec!["sensor", "hello"], 4),
         ("sub", vec!["sensor"], 4),
+        ("create-thing", vec!["sensor"], 4),
+        ("delete-thing", vec!["sensor"], 2),
+        ("enable-certificate", vec!["not a name"], 2),
+        ("disable-certificate", vec!["sensor", "--revoke"], 2),
+        ("device-status", vec!["sensor"], 3),
+        ("thing-certificates", vec![], 3),
+        ("sweep", vec!["--delete"], 2),
+        ("ca", vec!["list"], 3),
         ("create-root", vec!["root", "Luxembourg"], 3),
     ] {
         let ended = folder.run(program, &arguments);

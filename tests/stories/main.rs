@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_network;
+mod cas;
 mod contract;
 mod faults;
 mod first_connection;
@@ -11,3 +12,6 @@ mod local_core;
 mod messages;
 mod quotas;
 mod registering;
+mod statuses;
+mod sweeping;
+mod things;

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::common::Common;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::report::Report;
+use crate::report::{Report, Reporter};
 
 // Flags of programs that work on many items. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug)]
@@ -142,19 +142,18 @@ impl<'a> Batch<'a> {
                 }
             };
             bar.inc(1);
-            bar.suspend(|| {
-                for line in &done.lines {
-                    reporter.line(line)?;
+            let written = bar.suspend(|| self.write(&mut reporter, &name, &done));
+            match written {
+                // The reader has seen enough, and a program that only reads has nothing more to do.
+                Err(error)
+                    if error.kind() == ErrorKind::BrokenPipe && self.order == Order::Items =>
+                {
+                    under_way.settled();
+                    return Ok(());
                 }
-                match &done.failure {
-                    Some(failure) if self.total != Some(1) => reporter.line(&Failed {
-                        kind: self.kind,
-                        name: &name,
-                        failure,
-                    }),
-                    _ => Ok(()),
-                }
-            })?;
+                other => other
+                    .map_err(|error| Failure::io("cannot write the answer to stdout", &error))?,
+            }
             tally.count(done);
         }
         under_way.settled();
@@ -177,6 +176,26 @@ impl<'a> Batch<'a> {
     {
         self.run(stream::iter(items.into_iter().map(Ok)), work)
             .await
+    }
+
+    /// The lines of one item.
+    fn write<R: Report>(
+        &self,
+        reporter: &mut Reporter,
+        name: &str,
+        done: &Done<R>,
+    ) -> io::Result<()> {
+        for line in &done.lines {
+            reporter.write(line)?;
+        }
+        match &done.failure {
+            Some(failure) if self.total != Some(1) => reporter.write(&Failed {
+                kind: self.kind,
+                name,
+                failure,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// A progress bar on a terminal, and none elsewhere or for a single item.
