@@ -58,6 +58,7 @@ bench: programs ## measure us and the peers side by side
 interop: programs ## let awscli, boto3, mosquitto, paho, mqtt.js, the AWS SDKs and sslyze judge the programs
 	tests/interop/setup.sh
 	tests/interop/run.sh
+	tests/witnesses/run.sh
 
 install: programs ## install the programs into PREFIX/bin
 	install -d $(DESTDIR)$(PREFIX)/bin

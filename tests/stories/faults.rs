@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use jitp_local::account::State;
 use jitp_local::control::{Fault, FaultKind};
+use jitp_local::server::{Local, Options};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -166,6 +169,26 @@ async fn a_ca_is_registered_once_whatever_step_is_lost() {
         assert!(ca.active && ca.auto_registration, "step {step}");
         assert!(ca.registration_config.is_some(), "step {step}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_has_sent_not_one_byte() {
+    let core = Local::start(Options::default()).await.expect("starts");
+    for kind in [FaultKind::CutBefore, FaultKind::CutAfter] {
+        core.faults().order(Fault::next("CreateThing", kind));
+        let mut stream = TcpStream::connect(("127.0.0.1", core.control_port()))
+            .await
+            .expect("connects");
+        let request = b"POST /things/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(request).await.expect("sends");
+        let mut answer = Vec::new();
+        // A reset is as good an end as any.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert_eq!(answer, b"", "{kind:?}");
+        let acted = core.account().snapshot().things.contains_key("a");
+        assert_eq!(acted, kind == FaultKind::CutAfter);
+    }
+    core.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

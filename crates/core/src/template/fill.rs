@@ -29,6 +29,13 @@ pub(crate) fn fill(
             },
         ));
     }
+    fill_used(template, given)
+}
+
+pub(crate) fn fill_used(
+    template: &Template,
+    given: &BTreeMap<String, String>,
+) -> Result<Filled, TemplateError> {
     let parameter = |name: &str| {
         let default = || {
             template

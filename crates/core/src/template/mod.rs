@@ -280,6 +280,15 @@ impl Template {
         fill::fill(self, values)
     }
 
+    /// As [`Template::fill`], but a declared parameter that nothing refers to may lack a value: RegisterThing does not
+    /// replace what it has no value for (developer guide, "Single thing provisioning").
+    ///
+    /// # Errors
+    /// Parameters without a value that something refers to; functions that find nothing; values AWS IoT would refuse.
+    pub fn fill_used(&self, values: &BTreeMap<String, String>) -> Result<Filled, TemplateError> {
+        fill::fill_used(self, values)
+    }
+
     /// What would make just-in-time provisioning with this template fail for every device. Empty is good.
     #[must_use]
     pub fn check_jitp(&self) -> Vec<TemplateError> {

@@ -27,7 +27,7 @@ fn register_thing(account: &Account, input: &Input) -> Result<Value, ApiError> {
         Template::parse(input.required("templateBody")).map_err(|error| invalid(&error))?;
     let parameters = texts(input.object("parameters")).unwrap_or_default();
     let filled = template
-        .fill(&parameters)
+        .fill_used(&parameters)
         .map_err(|error| invalid(&error))?;
     let provisioned = provision(account, &filled).map_err(|error| {
         if DECLARED.contains(&error.code) {

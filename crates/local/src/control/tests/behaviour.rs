@@ -281,6 +281,25 @@ async fn a_template_is_executed_by_register_thing() {
 }
 
 #[tokio::test]
+async fn register_thing_needs_values_only_for_parameters_that_are_used() {
+    let core = Core::new();
+    let template = |name: &str| {
+        let thing =
+            json!({ "Type": "AWS::IoT::Thing", "Properties": { "ThingName": { "Ref": name } } });
+        let parameters = json!({ "Name": { "Type": "String" }, "Idle": { "Type": "String" } });
+        json!({ "Parameters": parameters, "Resources": { "thing": thing } }).to_string()
+    };
+    let ask = |name| json!({ "templateBody": template(name), "parameters": { "Name": "a" } });
+    core.ok("POST", "/things", ask("Name")).await;
+    let got = core.call("POST", "/things", ask("Idle")).await;
+    assert_eq!(got.error, "InvalidRequestException");
+    assert!(
+        got.body["message"].as_str().unwrap().contains("Idle"),
+        "{got:?}"
+    );
+}
+
+#[tokio::test]
 async fn authorization_is_tested_with_the_engine_of_the_broker() {
     let core = Core::new();
     let path = "/keys-and-certificate?setAsActive=true";
