@@ -97,7 +97,10 @@ async fn device_status(arguments: Arguments, common: &Common) -> Result<()> {
             }
         })
         .await?;
-    match (arguments.expect, unexpected.into_inner().as_slice()) {
+    // In whichever order they were found out.
+    let mut unexpected = unexpected.into_inner();
+    unexpected.sort_unstable();
+    match (arguments.expect, unexpected.as_slice()) {
         (Some(expected), [first, more @ ..]) => {
             let more = match more.len() {
                 0 => String::new(),
