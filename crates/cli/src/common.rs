@@ -3,21 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::environment;
-use crate::report::Reporter;
-
-/// How the answer is written on stdout.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum OutputFormat {
-    /// Tab-separated lines
-    #[default]
-    Text,
-    /// One JSON object a line
-    Json,
-}
+use crate::report::{OutputFormat, Reporter};
 
 // Flags that every program has. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug)]

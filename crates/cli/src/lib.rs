@@ -12,11 +12,11 @@ mod report;
 mod run;
 
 pub use batch::{Batch, BatchFlags, Done, Order};
-pub use common::{Common, OutputFormat};
+pub use common::Common;
 pub use confirm::ConfirmFlags;
 pub use connect::ConnectFlags;
 pub use exit::Exit;
 pub use failure::{Failure, Result};
 pub use items::Things;
-pub use report::{Report, Reporter};
+pub use report::{OutputFormat, Report, Reporter};
 pub use run::{Signals, run, run_threaded};

@@ -2,10 +2,20 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::common::OutputFormat;
 use crate::failure::{Failure, Result};
+
+/// How the answer is written on stdout.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum OutputFormat {
+    /// Tab-separated lines
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
 
 /// One line of a program's answer.
 ///

@@ -11,10 +11,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::common::{Common, OutputFormat};
+use crate::common::Common;
 use crate::environment;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::report::OutputFormat;
 
 // A program's arguments: its own, and the common ones. No docstring: clap would show it instead of
 // the program's.
