@@ -41,6 +41,7 @@ local: programs ## an AWS IoT Core on this machine, until Ctrl-C
 	./bin/iot-local serve
 
 test: prerequisites ## every test; needs no network and no account
+	@command -v openssl >/dev/null || { echo "make: the openssl program, which judges our certificates, is missing; remedy: sudo apt-get install openssl" >&2; exit 1; }
 	$(CARGO) test --workspace --locked
 
 check: prerequisites ## what must be true before a change lands
