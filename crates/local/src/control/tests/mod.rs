@@ -1,6 +1,7 @@
 //! The control plane as a client sees it: status, error type, body. Every answer is judged by the model.
 
 mod behaviour;
+mod breaking;
 mod conformance;
 mod interference;
 mod judge;

@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
+use super::breaking::broken;
 use crate::model::{Location, Operation, Shape, ShapeKind, Table, check};
 
 /// What a member of a name may look like; the first that fits its shape is taken.
@@ -217,7 +218,7 @@ fn is_header_text(text: &str) -> bool {
     text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
-fn text_of(value: &Value) -> String {
+pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         value => value.to_string(),
@@ -229,7 +230,7 @@ fn encoded(value: &Value) -> String {
 }
 
 /// A value within the rules of its shape.
-fn fitting(table: &Table, shape: &Shape, depth: u8) -> Value {
+pub(super) fn fitting(table: &Table, shape: &Shape, depth: u8) -> Value {
     match &shape.kind {
         ShapeKind::Structure { members, .. } => {
             let wanted = members
@@ -263,132 +264,6 @@ fn fitting(table: &Table, shape: &Shape, depth: u8) -> Value {
         ShapeKind::Timestamp => json!(1_767_225_600),
         ShapeKind::Blob => json!("AAAA"),
     }
-}
-
-/// Values that break one rule of a shape each, and which.
-fn broken(table: &Table, shape: &Shape, in_body: bool, depth: u8) -> Vec<(String, Value)> {
-    let mut found = Vec::new();
-    let mut add = |what: &str, value: Value| found.push((what.to_owned(), value));
-    match &shape.kind {
-        ShapeKind::Structure { members, .. } => {
-            add("a text, not an object", json!("text"));
-            add("a list, not an object", json!([]));
-            if depth < 4 {
-                let whole = fitting(table, shape, depth);
-                for member in members {
-                    let mut replaced = |what: String, value: Option<Value>| {
-                        let mut object = whole.as_object().cloned().unwrap_or_default();
-                        match value {
-                            Some(value) => object.insert(member.wire_name.clone(), value),
-                            None => object.remove(&member.wire_name),
-                        };
-                        found.push((format!(".{} {what}", member.name), Value::Object(object)));
-                    };
-                    if member.required {
-                        replaced("missing".to_owned(), None);
-                    }
-                    for (what, value) in broken(table, table.shape(member.shape), true, depth + 1) {
-                        replaced(what, Some(value));
-                    }
-                }
-            }
-        }
-        ShapeKind::List(member) => {
-            if in_body {
-                add("a text, not a list", json!("text"));
-                add("an object, not a list", json!({}));
-            }
-            let member = table.shape(*member);
-            if let Some(max) = shape.max.filter(|max| *max < 2000.0) {
-                let item = fitting(table, member, depth + 1);
-                add("too many", Value::Array(vec![item; max as usize + 1]));
-            }
-            if shape.min.is_some_and(|min| min >= 1.0) && in_body {
-                add("too few", json!([]));
-            }
-            if depth < 4 {
-                for (what, value) in broken(table, member, in_body, depth + 1) {
-                    found.push((format!("[] {what}"), json!([value])));
-                }
-            }
-        }
-        ShapeKind::Map { key, value } => {
-            add("a text, not a map", json!("text"));
-            add("a list, not a map", json!([1]));
-            let name = text_of(&fitting(table, table.shape(*key), depth + 1));
-            for (what, bad) in broken(table, table.shape(*key), true, depth + 1) {
-                if let Value::String(bad) = bad {
-                    let item = fitting(table, table.shape(*value), depth + 1);
-                    found.push((format!("{{}} key {what}"), json!({ bad: item })));
-                }
-            }
-            for (what, bad) in broken(table, table.shape(*value), true, depth + 1) {
-                found.push((format!("{{}} value {what}"), json!({ name.clone(): bad })));
-            }
-        }
-        ShapeKind::String => {
-            if in_body {
-                for (what, value) in [
-                    ("a number, not a text", json!(7)),
-                    ("true, not a text", json!(true)),
-                    ("an object, not a text", json!({ "a": 1 })),
-                    ("a list, not a text", json!(["a"])),
-                ] {
-                    add(what, value);
-                }
-            }
-            // A URI beyond 64 KiB is no URI, and no body is longer than a megabyte.
-            let longest = if in_body { 500_000.0 } else { 40_000.0 };
-            if let Some(max) = shape.max.filter(|max| *max < longest) {
-                add("too long", json!("a".repeat(max as usize + 1)));
-            }
-            if shape.min.is_some_and(|min| min >= 1.0) {
-                add("empty", json!(""));
-            }
-            for text in HOSTILE.iter().chain(&["", "nothing of the kind"]) {
-                if check(table, shape, &json!(text), "sample").is_err() {
-                    add(&format!("= {text:?}"), json!(text));
-                }
-            }
-        }
-        ShapeKind::Integer | ShapeKind::Long => {
-            for value in [
-                json!("many"),
-                json!("1e9"),
-                json!(""),
-                json!("0x10"),
-                json!(1.5),
-            ] {
-                add(&format!("= {value}"), value);
-            }
-            if in_body {
-                add("a list, not a number", json!([1]));
-                add("true, not a number", json!(true));
-                add("too large to be a number", json!(1e300));
-            }
-            if matches!(shape.kind, ShapeKind::Integer) {
-                add("more than 32 bits", json!(1_i64 << 40));
-            }
-            for bound in [
-                shape.min.map(|min| min - 1.0),
-                shape.max.map(|max| max + 1.0),
-            ] {
-                if let Some(number) = bound {
-                    add("out of range", json!(number as i64));
-                }
-            }
-        }
-        ShapeKind::Double => add("a text, not a number", json!("many")),
-        ShapeKind::Boolean => {
-            add("= perhaps", json!("perhaps"));
-            if in_body {
-                add("a number, not true or false", json!(1));
-            }
-        }
-        ShapeKind::Timestamp => add("a list, not a time", json!([1])),
-        ShapeKind::Blob => add("a list, not base64", json!([1])),
-    }
-    found
 }
 
 /// The fitting value with this text somewhere in it, if the model allows it.
