@@ -50,6 +50,9 @@ struct Arguments {
     cloud: CloudSettings,
 }
 
+/// Things whose steps are shown before a person is asked.
+const SHOWN: usize = 10;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
@@ -96,7 +99,8 @@ async fn delete_thing(arguments: Arguments, common: &Common) -> Result<()> {
     }
     let things = arguments.things.read()?;
     let cloud = Cloud::connect(&arguments.cloud).await?;
-    if !arguments.dry_run {
+    if !arguments.dry_run && !arguments.confirm.yes {
+        show_plans(&cloud, &things, &arguments, common).await?;
         let question = match things.as_slice() {
             [thing] => format!("delete {thing} and its certificates?"),
             things => format!("delete {} things and their certificates?", things.len()),
@@ -115,25 +119,32 @@ async fn delete_thing(arguments: Arguments, common: &Common) -> Result<()> {
         .await
 }
 
-async fn delete_one(
+/// What a person is asked about: the steps, as far as anybody reads them, and what they bring about.
+async fn show_plans(
     cloud: &Cloud,
-    thing: &ThingName,
+    things: &[ThingName],
     arguments: &Arguments,
     common: &Common,
-) -> Result<Vec<Line>> {
-    let certificates = match arguments.keep_certificate {
+) -> Result<()> {
+    for thing in things.iter().take(SHOWN) {
+        let plan = cloud.plan_deletion(thing.as_str(), certificates(arguments));
+        let Some(plan) = plan.await? else { continue };
+        for step in &plan.steps {
+            common.say(format!("{thing}: {step}"));
+        }
+        warn(thing, &plan, common);
+    }
+    Ok(())
+}
+
+fn certificates(arguments: &Arguments) -> Certificates {
+    match arguments.keep_certificate {
         true => Certificates::Keep,
         false => Certificates::Delete,
-    };
-    let Some(plan) = cloud.plan_deletion(thing.as_str(), certificates).await? else {
-        return match arguments.if_exists {
-            true => Ok(vec![Line::outcome(thing, "absent")]),
-            false => Err(
-                Failure::new(Class::NotFound, format!("there is no thing {thing}"))
-                    .hint("pass --if-exists if that is as it should be"),
-            ),
-        };
-    };
+    }
+}
+
+fn warn(thing: &ThingName, plan: &Deletion, common: &Common) {
     for id in &plan.readmitted {
         common.warn(format!(
             "{thing}: the CA of certificate {id} registers unknown certificates: the device gets in again when it connects"
@@ -143,6 +154,29 @@ async fn delete_one(
         common.warn(format!(
             "{thing}: certificate {id} stays, since other things have it too"
         ));
+    }
+}
+
+async fn delete_one(
+    cloud: &Cloud,
+    thing: &ThingName,
+    arguments: &Arguments,
+    common: &Common,
+) -> Result<Vec<Line>> {
+    let Some(plan) = cloud
+        .plan_deletion(thing.as_str(), certificates(arguments))
+        .await?
+    else {
+        return match arguments.if_exists {
+            true => Ok(vec![Line::outcome(thing, "absent")]),
+            false => Err(
+                Failure::new(Class::NotFound, format!("there is no thing {thing}"))
+                    .hint("pass --if-exists if that is as it should be"),
+            ),
+        };
+    };
+    if arguments.dry_run || arguments.confirm.yes {
+        warn(thing, &plan, common);
     }
     if arguments.dry_run {
         return Ok(plan.steps.iter().map(|step| planned(thing, step)).collect());

@@ -76,7 +76,10 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.action(), self.object())
+        match self.object() {
+            object if object.is_empty() => f.write_str(self.action()),
+            object => write!(f, "{} {object}", self.action()),
+        }
     }
 }
 
