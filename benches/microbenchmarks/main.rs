@@ -2,6 +2,7 @@
 //!
 //! divan prints the fastest, the median and the slowest sample. On a machine that others use too, trust the first two.
 
+mod certificates;
 mod connecting;
 mod issuing;
 mod lab;
