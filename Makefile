@@ -52,9 +52,9 @@ check: prerequisites ## what must be true before a change lands
 	@test -z "$$(git status --porcelain)" || { echo "make: the working tree is not clean:" >&2; git status --short >&2; exit 1; }
 
 bench: programs ## measure us and the peers side by side
-	$(CARGO) bench --locked --bench microbenchmarks --bench programs
+	$(CARGO) bench --locked --workspace --bench microbenchmarks --bench programs
 	tests/interop/setup.sh mosquitto
-	$(CARGO) bench --locked --bench broker
+	$(CARGO) bench --locked --workspace --bench broker
 
 interop: programs ## let awscli, boto3, mosquitto, paho, mqtt.js, the AWS SDKs and sslyze judge the programs
 	tests/interop/setup.sh

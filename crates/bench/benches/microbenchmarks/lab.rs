@@ -12,9 +12,9 @@ use jitp_local::server::{Local, Options};
 use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 
-use crate::support::{Device, Dialler};
+use jitp_bench::{Device, Dialler};
 
-const TEMPLATE: &str = include_str!("../../etc/templates/device.json");
+const TEMPLATE: &str = include_str!("../../../../etc/templates/device.json");
 
 /// The core, its runtime, and the CA of its devices.
 pub(crate) struct Lab {

@@ -8,11 +8,11 @@ use jitp_core::template::Template;
 const TEMPLATES: [(&str, &str); 2] = [
     (
         "device.json",
-        include_str!("../../etc/templates/device.json"),
+        include_str!("../../../../etc/templates/device.json"),
     ),
     (
         "fleet-attributes.json",
-        include_str!("../../etc/templates/fleet-attributes.json"),
+        include_str!("../../../../etc/templates/fleet-attributes.json"),
     ),
 ];
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use crate::support::Result;
+use jitp_bench::Result;
 
 /// Clock ticks a second in /proc/PID/stat: 100 on every architecture Linux is built for today (man 5 proc).
 const TICKS: u64 = 100;

@@ -5,7 +5,7 @@ use jitp_local::account::CertificateStatus;
 use jitp_wire::Version;
 
 use crate::lab::Lab;
-use crate::support::Dialler;
+use jitp_bench::Dialler;
 
 /// Handshake, CONNECT, CONNACK of a device that is known.
 #[divan::bench(sample_size = 1, sample_count = 200)]

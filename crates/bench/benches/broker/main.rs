@@ -9,20 +9,18 @@ mod load;
 mod process;
 mod report;
 mod servers;
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "each benchmark uses a part of it")]
-mod support;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use jitp_wire::QoS;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use jitp_bench::Result;
 use load::Flow;
 use report::{Row, Table};
 use servers::{Kind, Lab, Server};
-use support::Result;
 
 /// Measure iot-local and mosquitto side by side
 #[derive(Parser)]
@@ -46,6 +44,14 @@ struct Arguments {
     /// Rounds of memory
     #[arg(long, default_value_t = 2)]
     memory_rounds: usize,
+
+    /// Folder of the programs to measure
+    #[arg(long, value_name = "DIR", default_value_os_t = jitp_bench::programs())]
+    bin: PathBuf,
+
+    /// Folder of other programs, to stand in mosquitto's place: what did a change bring?
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
 
     /// Only measurements whose name contains this
     filter: Option<String>,
@@ -90,26 +96,30 @@ async fn main() -> Result<()> {
         return Ok(());
     };
     println!("{mosquitto}; load average {}", load_average());
+    let kinds = [
+        arguments
+            .against
+            .clone()
+            .map_or(Kind::Mosquitto, Kind::IotLocal),
+        Kind::IotLocal(arguments.bin.clone()),
+    ];
     let files = raise_file_limit();
     let idle = arguments.idle.min(files.saturating_sub(200));
-    let lab = Lab::new(idle.max(arguments.connections).max(101))?;
+    let lab = Lab::new(&arguments.bin, idle.max(arguments.connections).max(101))?;
     let wanted = |row: usize| {
         let filter = arguments.filter.as_deref().unwrap_or_default();
         ROWS[row].name.contains(filter)
     };
-    let mut table = Table::new(&ROWS);
+    let mut table = Table::new(&ROWS, [kinds[0].name(), kinds[1].name()]);
 
-    let servers = [
-        (Kind::Mosquitto, lab.start(Kind::Mosquitto).await?),
-        (Kind::IotLocal, lab.start(Kind::IotLocal).await?),
-    ];
+    let servers = [lab.start(&kinds[0]).await?, lab.start(&kinds[1]).await?];
     for round in 0..arguments.rounds {
         for row in (0..IDLE).filter(|row| wanted(*row)) {
             for turn in 0..2 {
                 // Who goes first changes, should the first one have it easier.
-                let (kind, server) = &servers[(round + turn) % 2];
-                let cost = measure(row, server, &arguments).await?;
-                table.add(row, *kind, cost.cpu, Some(cost.rate));
+                let side = (round + turn) % 2;
+                let cost = measure(row, &servers[side], &arguments).await?;
+                table.add(row, side, cost.cpu, Some(cost.rate));
             }
             table.print_last(row);
         }
@@ -117,10 +127,10 @@ async fn main() -> Result<()> {
     drop(servers);
     if wanted(IDLE) {
         for _ in 0..arguments.memory_rounds {
-            for kind in [Kind::Mosquitto, Kind::IotLocal] {
+            for (side, kind) in kinds.iter().enumerate() {
                 let server = lab.start(kind).await?;
                 let bytes = load::idle(&server, idle).await?;
-                table.add(IDLE, kind, bytes / 1024.0, None);
+                table.add(IDLE, side, bytes / 1024.0, None);
             }
             table.print_last(IDLE);
         }

@@ -8,9 +8,6 @@ mod issuing;
 mod lab;
 mod policies;
 mod routing;
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "each benchmark uses a part of it")]
-mod support;
 mod templates;
 
 fn main() {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
 
 use crate::servers::Server;
-use crate::support::{Connection, Dialler, Result, next_packet};
+use jitp_bench::{Connection, Dialler, Result, next_packet};
 
 /// The version mosquitto's own clients speak unless told otherwise.
 const VERSION: Version = Version::V3;

@@ -12,7 +12,7 @@ use jitp_local::policy::{
     PolicyDocument, ThingVariables,
 };
 
-const ACCESS: &str = include_str!("../../policies/IoTAccess.json");
+const ACCESS: &str = include_str!("../../../../policies/IoTAccess.json");
 
 /// The policies a certificate has: the one that is deployed, or as many as AWS allows, 8 statements each.
 const SETS: [&str; 2] = ["IoTAccess", "10 policies of 8 statements"];

@@ -1,9 +1,11 @@
-//! A device as the benchmarks need it: mutual TLS with settings that do not depend on the server, and MQTT
-//! packets by `jitp-wire`. Its own costs are counted nowhere.
+//! What the benchmarks share: the programs as they are shipped, and a device whose own costs are counted nowhere.
+//!
+//! The device speaks mutual TLS with settings that do not depend on the server, and MQTT packets by `jitp-wire`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -24,48 +26,74 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Larger than any packet the benchmarks send.
+/// Larger than any packet the benchmarks send, in bytes.
 const PACKET_BYTES: usize = 256 * 1024;
 
-/// Something went wrong that makes the measurement worthless.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// An error makes a measurement worthless, whatever it is.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The folder `make` puts the programs into.
+#[must_use]
+pub fn programs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin")
+}
+
+/// A program in a folder.
+///
+/// # Errors
+/// It is not there.
+pub fn program(folder: &Path, name: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("{} is missing; remedy: make programs", path.display()).into())
+}
 
 /// A device: its name is thing name, common name and client id.
-#[derive(Clone)]
-pub(crate) struct Device {
-    pub(crate) name: String,
+#[derive(Clone, Debug)]
+pub struct Device {
+    name: String,
     chain: Vec<CertificateDer<'static>>,
     issued: Arc<IssuedDevice>,
 }
 
 impl Device {
     /// A new device with a P-256 key and a certificate of this CA.
-    pub(crate) fn issue(ca: &CertificateAuthority, name: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The name is no thing name, or the CA refuses it.
+    pub fn issue(ca: &CertificateAuthority, name: &str) -> Result<Self> {
         let name: ThingName = name.parse()?;
         let issued = ca.issue(&name, &Profile::device(), OffsetDateTime::now_utc())?;
         // As in the file that `provision` writes: the device's certificate, then its CA's.
         let chain = [issued.certificate_der(), ca.certificate().der()]
             .map(|der| CertificateDer::from(der.to_vec()));
         Ok(Self {
-            name: issued.thing_name().to_string(),
+            name: name.to_string(),
             chain: chain.into(),
             issued: Arc::new(issued),
         })
     }
 
     /// Lower-case hex SHA-256 of its certificate.
-    pub(crate) fn certificate_id(&self) -> &str {
+    #[must_use]
+    pub fn certificate_id(&self) -> &str {
         self.issued.id().as_str()
     }
 
     /// Its certificate in PEM.
-    pub(crate) fn certificate_pem(&self) -> &str {
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
         self.issued.certificate_pem()
     }
 
     /// How it dials a server of this root: TLS 1.3, AES-256-GCM, X25519, every handshake a full one. OpenSSL 3.0
     /// has no post-quantum key exchange, so that it is not offered to anybody.
-    pub(crate) fn dialler(&self, server_root_pem: &str, address: SocketAddr) -> Result<Dialler> {
+    ///
+    /// # Errors
+    /// The root is no certificate.
+    pub fn dialler(&self, server_root_pem: &str, address: SocketAddr) -> Result<Dialler> {
         let mut provider = default_provider();
         provider.cipher_suites = vec![cipher_suite::TLS13_AES_256_GCM_SHA384];
         provider.kx_groups = vec![kx_group::X25519];
@@ -86,15 +114,19 @@ impl Device {
 
 /// A device that knows its server.
 #[derive(Clone)]
-pub(crate) struct Dialler {
-    pub(crate) name: String,
+pub struct Dialler {
+    /// Its name.
+    pub name: String,
     tls: TlsConnector,
     address: SocketAddr,
 }
 
 impl Dialler {
     /// Handshake and CONNECT. None when the server closes without CONNACK, as it does at a first connection.
-    pub(crate) async fn dial(&self, version: Version) -> Result<Option<Connection>> {
+    ///
+    /// # Errors
+    /// The connection or the handshake fails, or something else than a CONNACK of success is answered.
+    pub async fn dial(&self, version: Version) -> Result<Option<Connection>> {
         let socket = TcpStream::connect(self.address).await?;
         socket.set_nodelay(true)?;
         let server = ServerName::try_from("localhost")?;
@@ -120,33 +152,49 @@ impl Dialler {
     }
 
     /// As [`Dialler::dial`], for a device that the server knows.
-    pub(crate) async fn connect(&self, version: Version) -> Result<Connection> {
+    ///
+    /// # Errors
+    /// As there, and when the connection is closed without CONNACK.
+    pub async fn connect(&self, version: Version) -> Result<Connection> {
         let connection = self.dial(version).await?;
         connection.ok_or_else(|| format!("{} was closed without CONNACK", self.name).into())
     }
 }
 
-/// A connection that CONNACK was received on, or is about to be.
-pub(crate) struct Connection {
-    pub(crate) stream: TlsStream<TcpStream>,
-    pub(crate) version: Version,
-    pub(crate) input: BytesMut,
+/// A connection of a device.
+#[derive(Debug)]
+pub struct Connection {
+    /// The stream.
+    pub stream: TlsStream<TcpStream>,
+    /// The MQTT version spoken on it.
+    pub version: Version,
+    /// What was read and not yet looked at.
+    pub input: BytesMut,
 }
 
 impl Connection {
     /// Sends bytes in one TLS record.
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
     }
 
     /// The next packet; none at the end of the stream.
-    pub(crate) async fn next(&mut self) -> Result<Option<FromServer>> {
+    ///
+    /// # Errors
+    /// As [`next_packet`].
+    pub async fn next(&mut self) -> Result<Option<FromServer>> {
         next_packet(&mut self.stream, &mut self.input, self.version).await
     }
 
-    /// Subscribes to filters at QoS 1 and waits for the SUBACK.
-    pub(crate) async fn subscribe(&mut self, filters: &[&str], qos: QoS) -> Result<()> {
+    /// Subscribes to filters and waits for the SUBACK.
+    ///
+    /// # Errors
+    /// One of them is refused, or the connection is lost.
+    pub async fn subscribe(&mut self, filters: &[&str], qos: QoS) -> Result<()> {
         let mut packet = Vec::new();
         let filters: Vec<_> = filters.iter().map(|filter| (*filter, qos)).collect();
         encode_subscribe(&mut packet, self.version, NonZeroU16::MIN, &filters);
@@ -160,8 +208,11 @@ impl Connection {
     }
 }
 
-/// The next packet of a stream; none at its end. An abrupt end counts as one: the local core closes like that.
-pub(crate) async fn next_packet<S>(
+/// The next packet of a stream; none at its end. An abrupt end counts as one: mosquitto closes like that.
+///
+/// # Errors
+/// What arrives is no packet of a server, or the socket fails.
+pub async fn next_packet<S>(
     stream: &mut S,
     input: &mut BytesMut,
     version: Version,

@@ -1,7 +1,5 @@
 //! The table: every round's figures as they come, at the end medians, ratios and whether the targets are met.
 
-use crate::servers::Kind;
-
 /// A measurement.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -23,28 +21,32 @@ type Figures = Vec<(f64, Option<f64>)>;
 /// The figures of all rounds.
 pub(crate) struct Table {
     rows: &'static [Row],
-    /// For each row, mosquitto's and ours.
+    /// What the two sides are called: whom we are compared with, and us.
+    names: [&'static str; 2],
+    /// For each row, theirs and ours.
     figures: Vec<[Figures; 2]>,
 }
 
 impl Table {
-    pub(crate) fn new(rows: &'static [Row]) -> Self {
+    pub(crate) fn new(rows: &'static [Row], names: [&'static str; 2]) -> Self {
         Self {
             rows,
+            names,
             figures: rows.iter().map(|_| Default::default()).collect(),
         }
     }
 
-    pub(crate) fn add(&mut self, row: usize, kind: Kind, cost: f64, rate: Option<f64>) {
-        self.figures[row][kind as usize].push((cost, rate));
+    pub(crate) fn add(&mut self, row: usize, side: usize, cost: f64, rate: Option<f64>) {
+        self.figures[row][side].push((cost, rate));
     }
 
     /// Prints the figures of the round that has just been measured.
     pub(crate) fn print_last(&self, row: usize) {
         if let [Some(theirs), Some(ours)] = self.figures[row].each_ref().map(|all| all.last()) {
             let Row { name, unit, .. } = self.rows[row];
+            let [their_name, our_name] = self.names;
             println!(
-                "{name:36} {unit:6}  mosquitto {:8.2}{:12}  iot-local {:8.2}{:12}  {:5.2} : 1",
+                "{name:36} {unit:6}  {their_name} {:8.2}{:12}  {our_name} {:8.2}{:12}  {:5.2} : 1",
                 theirs.0,
                 rate(theirs.1),
                 ours.0,

@@ -15,13 +15,23 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::task::JoinSet;
 
 use crate::process::Process;
-use crate::support::{Device, Dialler, Result};
+use jitp_bench::{Device, Dialler, Result, program};
 
 /// Which server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Mosquitto,
-    IotLocal,
+    /// Of the programs in this folder.
+    IotLocal(PathBuf),
+}
+
+impl Kind {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Mosquitto => "mosquitto",
+            Self::IotLocal(_) => "iot-local",
+        }
+    }
 }
 
 /// Device CA, devices, and what mosquitto needs; shared by all servers of a run.
@@ -38,10 +48,10 @@ pub(crate) struct Server {
 
 impl Lab {
     /// Makes the CA with `create-root`, and that many devices.
-    pub(crate) fn new(devices: usize) -> Result<Self> {
+    pub(crate) fn new(programs: &Path, devices: usize) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let dir = folder.path();
-        run(Command::new(env!("CARGO_BIN_EXE_create-root")).current_dir(dir))?;
+        run(Command::new(program(programs, "create-root")?).current_dir(dir))?;
         let ca = Store::open(dir)?.load_ca(&"root".parse::<CaName>()?)?;
         write_server_identity(dir)?;
         Ok(Self {
@@ -51,18 +61,19 @@ impl Lab {
     }
 
     /// Starts a server and makes it know the devices.
-    pub(crate) async fn start(&self, kind: Kind) -> Result<Server> {
+    pub(crate) async fn start(&self, kind: &Kind) -> Result<Server> {
         match kind {
             Kind::Mosquitto => self.mosquitto(),
-            Kind::IotLocal => self.iot_local().await,
+            Kind::IotLocal(programs) => self.iot_local(programs).await,
         }
     }
 
     /// The program as it is shipped, in memory. The CA is registered with `register`, and every device makes its
     /// first connection, so that its thing, its policy and its attachments are there.
-    async fn iot_local(&self) -> Result<Server> {
+    async fn iot_local(&self, programs: &Path) -> Result<Server> {
+        let iot_local = program(programs, "iot-local")?;
         let mut process = Process::start(
-            Command::new(env!("CARGO_BIN_EXE_iot-local"))
+            Command::new(&iot_local)
                 .args([
                     "serve",
                     "--quiet",
@@ -81,8 +92,8 @@ impl Lab {
         let control = port(parts.next()).ok_or("iot-local does not say where it serves")?;
         let mqtt = port(parts.next()).ok_or("iot-local does not say where it serves")?;
 
-        let environment = environment(control)?;
-        run(Command::new(env!("CARGO_BIN_EXE_register"))
+        let environment = environment(&iot_local, control)?;
+        run(Command::new(program(programs, "register")?)
             .arg("--quiet")
             .current_dir(self.folder.path())
             .envs(environment.iter().map(|(name, value)| (name, value))))?;
@@ -214,8 +225,8 @@ async fn first_connections(diallers: &[Dialler]) -> Result<()> {
 }
 
 /// What `iot-local env` prints, as names and values.
-fn environment(control_port: u16) -> Result<Vec<(String, String)>> {
-    let output = run(Command::new(env!("CARGO_BIN_EXE_iot-local"))
+fn environment(iot_local: &Path, control_port: u16) -> Result<Vec<(String, String)>> {
+    let output = run(Command::new(iot_local)
         .args(["env", "--output", "json", "--control-port"])
         .arg(control_port.to_string()))?;
     let variable = |line: &str| -> Result<(String, String)> {

@@ -5,13 +5,12 @@
 
 #![expect(clippy::print_stdout, reason = "what a benchmark prints is its answer")]
 
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use jitp_bench::{Result, program, programs};
 
 /// The commands of the shell toolkit's way: key, request, signature. `$1` is the device.
 const SHELL: &str = r#"set -e
@@ -25,7 +24,7 @@ const RUNS: usize = 200;
 struct Candidate {
     name: &'static str,
     /// For the name of a device that does not exist yet.
-    command: fn(&str) -> Command,
+    command: fn(&str) -> Result<Command>,
     /// Most a median may be, in milliseconds.
     target: Option<f64>,
 }
@@ -33,12 +32,12 @@ struct Candidate {
 const CANDIDATES: [Candidate; 5] = [
     Candidate {
         name: "provision --help",
-        command: |_| ours(&["--help"]),
+        command: |_| ours("provision", &["--help"]),
         target: Some(3.0),
     },
     Candidate {
         name: "provision DEVICE",
-        command: |device| ours(&[device]),
+        command: |device| ours("provision", &[device]),
         target: None,
     },
     Candidate {
@@ -46,7 +45,7 @@ const CANDIDATES: [Candidate; 5] = [
         command: |device| {
             let mut command = Command::new("sh");
             command.args(["-c", SHELL, "sh", device]);
-            command
+            Ok(command)
         },
         target: None,
     },
@@ -55,14 +54,14 @@ const CANDIDATES: [Candidate; 5] = [
         command: |_| {
             let mut command = Command::new("openssl");
             command.arg("version");
-            command
+            Ok(command)
         },
         target: None,
     },
     // What starting any program costs here.
     Candidate {
         name: "true",
-        command: |_| Command::new("true"),
+        command: |_| Ok(Command::new("true")),
         target: None,
     },
 ];
@@ -70,7 +69,7 @@ const CANDIDATES: [Candidate; 5] = [
 fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dir = folder.path();
-    run(Command::new(env!("CARGO_BIN_EXE_create-root")), dir)?;
+    run(ours("create-root", &[])?, dir)?;
     let has_openssl = Command::new("openssl").arg("version").output().is_ok();
     let mut wall: [Vec<Duration>; CANDIDATES.len()] = Default::default();
     let mut cpu = [Duration::ZERO; CANDIDATES.len()];
@@ -80,8 +79,9 @@ fn main() -> Result<()> {
                 continue;
             }
             let device = format!("device-{index}-{number}");
+            let command = (candidate.command)(&device)?;
             let (before, clock) = (cpu_of_children()?, Instant::now());
-            run((candidate.command)(&device), dir)?;
+            run(command, dir)?;
             wall[index].push(clock.elapsed());
             cpu[index] += cpu_of_children()? - before;
         }
@@ -110,10 +110,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn ours(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+fn ours(name: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(program(&programs(), name)?);
     command.args(arguments);
-    command
+    Ok(command)
 }
 
 fn run(mut command: Command, dir: &Path) -> Result<()> {
