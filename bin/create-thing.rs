@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use jitp_cli::{Batch, BatchFlags, Common, Failure, Order, Report, Result, Things};
+use jitp_cli::{Batch, BatchFlags, Common, Failure, Order, Report, Result, Things, read_text};
 use jitp_cloud::{Cloud, CloudSettings, CreatedThing, Creation, CreationOutcome, Policy, Source};
 use jitp_core::ca::{KeyType, Profile, Validity};
 use jitp_core::csr::SigningRequest;
-use jitp_core::failure::Class;
 use jitp_core::names::{CaName, ThingName};
 use jitp_core::store::Store;
 use serde::Serialize;
@@ -171,10 +170,7 @@ fn signing_request(arguments: &Arguments, things: &[ThingName]) -> Result<Option
             "--csr is for one thing: a request is for one key",
         ));
     }
-    let pem = std::fs::read_to_string(path).map_err(|error| {
-        let message = format!("cannot read the request {}: {error}", path.display());
-        Failure::new(Class::Configuration, message)
-    })?;
+    let pem = read_text(path, "the request")?;
     let request = SigningRequest::from_pem(&pem);
     let request = request.map_err(|error| Failure::from(error).context(path.display()))?;
     Ok(Some(request))

@@ -132,7 +132,9 @@ async fn provision(arguments: Arguments, common: &Common) -> Result<()> {
     let files = store.device_files(device);
     let (certificate_id, outcome) = match existing(&store, &files, &arguments)? {
         Some(certificate_id) => {
-            common.say(format!("{device} has its certificate; nothing changed"));
+            common.say(format!(
+                "{device} has its certificate and keeps it; nothing changed"
+            ));
             (certificate_id, "unchanged")
         }
         None => (issue(&store, &arguments, common)?, "issued"),
@@ -176,7 +178,7 @@ fn existing(store: &Store, files: &Files, arguments: &Arguments) -> Result<Optio
         )
         .hint("keys and certificates are never overwritten: move both files aside, or pass --dir")
     };
-    if certificate.issuer_der() != ca.subject_der() {
+    if !certificate.is_signed_by(&ca) {
         return Err(conflict(&format!(
             "signed by another CA than {}",
             arguments.ca

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use jitp_cli::{Common, ConnectFlags, Failure, Report, Result};
 use jitp_cloud::{Cloud, CloudSettings};
-use jitp_core::mqtt::{Publish, Qos, Session};
+use jitp_core::mqtt::{MAX_PAYLOAD_BYTES, Publish, Qos, Session};
 use jitp_core::names::ThingName;
 use serde::Serialize;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 
 /// Publish as a device
 ///
@@ -107,17 +107,18 @@ async fn publish_lines(
 ) -> Result<u64> {
     let mut read = 0;
     loop {
-        let mut line = Vec::new();
-        let bytes = lines
-            .read_until(b'\n', &mut line)
-            .await
-            .map_err(|error| Failure::io("cannot read stdin", &error))?;
-        if bytes == 0 {
-            break;
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
+        let next = next_line(&mut lines);
+        tokio::pin!(next);
+        // What becomes of the lines before is heard while the next one is waited for.
+        let line = loop {
+            tokio::select! {
+                line = &mut next => break line?,
+                heard = session.next_message(None) => if let Err(error) = heard {
+                    return Err(undelivered(session, read, error.into()));
+                },
+            }
+        };
+        let Some(line) = line else { break };
         read += 1;
         let publish = message(line).map_err(|failure| failure.context(format!("line {read}")))?;
         if let Err(error) = session.queue(publish).await {
@@ -128,6 +129,21 @@ async fn publish_lines(
         Ok(()) => Ok(read),
         Err(error) => Err(undelivered(session, read, error.into())),
     }
+}
+
+/// The next line without its end, or none. A line beyond what AWS IoT takes is not read to its end:
+/// it is refused as it is.
+async fn next_line(lines: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let bytes = lines
+        .take(MAX_PAYLOAD_BYTES as u64 + 2)
+        .read_until(b'\n', &mut line)
+        .await
+        .map_err(|error| Failure::io("cannot read stdin", &error))?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok((bytes > 0).then_some(line))
 }
 
 /// Says how much of the input is known to have arrived.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use jitp_cli::{Common, Failure, Report, Result};
+use jitp_cli::{Common, Failure, Report, Result, read_text};
 use jitp_cloud::{CertificateMode, Cloud, CloudSettings, Drift, Outcome, Registration};
 use jitp_core::failure::Class;
 use jitp_core::names::CaName;
@@ -175,12 +175,7 @@ fn read_template(file: Option<PathBuf>) -> Result<Template> {
     let Some(path) = file else {
         return Ok(Template::parse(DEFAULT_TEMPLATE)?);
     };
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::new(
-            Class::Configuration,
-            format!("cannot read the template {}: {error}", path.display()),
-        )
-    })?;
+    let text = read_text(&path, "the template")?;
     Template::parse(&text).map_err(|error| Failure::from(error).context(path.display()))
 }
 

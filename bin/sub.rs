@@ -40,7 +40,7 @@ struct Arguments {
     count: Option<u64>,
 
     /// End after this many seconds of listening; with --count, fewer messages are a failure (exit code 7)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=31_536_000))]
     timeout: Option<u64>,
 
     /// Highest QoS to receive with

@@ -289,3 +289,16 @@ fn an_encrypted_ca_key_opens_with_the_passphrase_from_the_environment() {
     folder.set("JITP_CA_PASSPHRASE", "secret");
     folder.run("provision", &["a"]).ok();
 }
+
+#[test]
+fn another_ca_of_the_same_name_is_another_ca() {
+    let folder = Folder::new();
+    folder.run("create-root", &NOTHING).ok();
+    folder.run("provision", &["a"]).ok();
+    for file in ["root.ca.key", "root.ca.pem"] {
+        std::fs::remove_file(folder.path(file)).expect("removed");
+    }
+    folder.run("create-root", &NOTHING).ok();
+    let stderr = folder.run("provision", &["a"]).fails(5);
+    assert!(stderr.contains("signed by another CA"), "{stderr}");
+}

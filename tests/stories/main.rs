@@ -7,6 +7,7 @@ mod cas;
 mod contract;
 mod faults;
 mod first_connection;
+mod interruptions;
 mod issuing;
 mod local_core;
 mod messages;

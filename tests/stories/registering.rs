@@ -202,3 +202,21 @@ fn configuration_that_is_missing_is_named() {
     let stderr = folder.run("register", &NOTHING).fails(7);
     assert!(stderr.contains("no answer from AWS"), "{stderr}");
 }
+
+#[test]
+fn an_environment_that_makes_no_sense_is_named() {
+    let mut folder = Folder::new();
+    folder.run("create-root", &NOTHING).ok();
+    folder.set("AWS_REGION", "");
+    let stderr = folder.run("register", &NOTHING).fails(3);
+    assert!(stderr.contains("no AWS region"), "{stderr}");
+    folder.set("AWS_REGION", "eu-central-1");
+    for url in ["", "localhost:4566", "http://", "http://a b"] {
+        folder.set("AWS_ENDPOINT_URL", url);
+        let stderr = folder.run("register", &NOTHING).fails(3);
+        assert!(stderr.contains("AWS_ENDPOINT_URL"), "{url:?}: {stderr}");
+    }
+    std::fs::write(folder.path("huge"), vec![b' '; 5 * 1024 * 1024]).expect("written");
+    let stderr = folder.run("register", &["--template", "huge"]).fails(3);
+    assert!(stderr.contains("larger than"), "{stderr}");
+}

@@ -12,6 +12,7 @@ use jitp_core::store::{DeviceIdentity, Store};
 use crate::common::Common;
 use crate::environment;
 use crate::failure::{Failure, Result};
+use crate::input::read_file;
 
 // Flags of programs that connect as a device. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug)]
@@ -90,15 +91,7 @@ impl ConnectFlags {
         let Some(path) = &self.cafile else {
             return Ok(Trust::amazon_roots());
         };
-        let pem = std::fs::read(path).map_err(|error| {
-            Failure::new(
-                Class::Configuration,
-                format!(
-                    "cannot read the root certificates {}: {error}",
-                    path.display()
-                ),
-            )
-        })?;
+        let pem = read_file(path, "the root certificates")?;
         Trust::from_pem(&pem, path.display().to_string())
             .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
     }

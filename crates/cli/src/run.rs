@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
@@ -36,6 +37,7 @@ where
 {
     start(
         async |arguments, common: &Common| {
+            end_what_does_not_end();
             let mut signals = Signals::listen()?;
             tokio::select! {
                 outcome = program(arguments, common) => outcome.map(|()| Exit::Done as u8),
@@ -85,6 +87,29 @@ impl Signals {
     }
 }
 
+/// Ends a program that does not obey a signal in [`GRACE`], or at the second signal: it may be in a
+/// read of a pipe that nobody writes, or in a write that nobody reads.
+fn end_what_does_not_end() {
+    let watch = || {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
+        runtime.block_on(async {
+            let Ok(mut signals) = Signals::listen() else {
+                return;
+            };
+            let exit = signals.next().await;
+            let _ = tokio::time::timeout(GRACE, signals.next()).await;
+            std::process::exit(exit as i32);
+        });
+    };
+    // Without that thread signals are obeyed all the same, only not in the middle of a read.
+    let _ = std::thread::Builder::new().spawn(watch);
+}
+
+/// How long a program has to end after SIGINT or SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+
 fn start<A, F>(program: F, runtime: impl FnOnce() -> io::Result<Runtime>) -> ExitCode
 where
     A: clap::Args,
@@ -108,7 +133,12 @@ where
     log(&line.common);
     let json = line.common.output == OutputFormat::Json;
     let outcome = match runtime() {
-        Ok(runtime) => runtime.block_on(program(line.program, &line.common)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(program(line.program, &line.common));
+            // Not waiting for a read of stdin that may never end.
+            runtime.shutdown_background();
+            outcome
+        }
         Err(error) => Err(Failure::io("cannot start the runtime", &error)),
     };
     match outcome {

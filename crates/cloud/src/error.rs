@@ -10,6 +10,14 @@ use jitp_core::failure::{Class, Classified};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloudError {
+    /// An endpoint in the environment is no URL.
+    #[error("{variable} is {value:?}, which is no URL")]
+    NoUrl {
+        /// Name of the variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// No region is configured anywhere.
     #[error("no AWS region is configured")]
     NoRegion,
@@ -152,9 +160,10 @@ impl CloudError {
 impl Classified for CloudError {
     fn class(&self) -> Class {
         match self {
-            Self::NoRegion | Self::OtherAccount { .. } | Self::Credentials { .. } => {
-                Class::Configuration
-            }
+            Self::NoUrl { .. }
+            | Self::NoRegion
+            | Self::OtherAccount { .. }
+            | Self::Credentials { .. } => Class::Configuration,
             Self::NoAnswer { .. } | Self::StillAttached { .. } => Class::Temporary,
             Self::Incomprehensible { .. } => Class::Unexpected,
             Self::Service { code, .. } => class_of_exception(code),
@@ -170,6 +179,7 @@ impl Classified for CloudError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::NoUrl { .. } => "unset it for AWS, or name an http:// or https:// address",
             Self::NoRegion => "set AWS_REGION or pass --region",
             Self::OtherAccount { .. } => "use that account's credentials, or change AWS_ACCOUNT",
             Self::Credentials { .. } => {

@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -76,6 +77,34 @@ pub struct CloudSettings {
     pub quotas: Quotas,
 }
 
+/// The SDK panics over an endpoint that is no URL.
+fn check_endpoints() -> Result<(), CloudError> {
+    for name in [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_IOT",
+        "AWS_ENDPOINT_URL_STS",
+    ] {
+        let Some(value) = std::env::var_os(name) else {
+            continue;
+        };
+        let value = value.to_string_lossy();
+        let host = value
+            .strip_prefix("http://")
+            .or_else(|| value.strip_prefix("https://"));
+        let plain = |host: &str| {
+            host.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+                && host.chars().all(|letter| letter.is_ascii_graphic())
+        };
+        if !host.is_some_and(plain) {
+            return Err(CloudError::NoUrl {
+                variable: name,
+                value: value.into_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Whether calls go to AWS itself. Only `AWS_ENDPOINT_URL` and its kin lead elsewhere.
 fn is_aws(endpoint_url: Option<&str>) -> bool {
     let elsewhere = |url: &str| !url.contains(".amazonaws.com");
@@ -112,6 +141,7 @@ impl Cloud {
     /// # Errors
     /// When no region is configured, or the account is another one.
     pub async fn connect(settings: &CloudSettings) -> Result<Self, CloudError> {
+        check_endpoints()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::disabled()) // see call.rs
             .timeout_config(
@@ -125,12 +155,17 @@ impl Cloud {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(profile) = &settings.profile {
-            loader = loader.profile_name(profile);
+            // Named outright it goes before credentials in the environment, as with the AWS CLI.
+            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile);
+            loader = loader
+                .profile_name(profile)
+                .credentials_provider(credentials.build());
         }
         let config = loader.load().await;
         let region = config
             .region()
             .map(ToString::to_string)
+            .filter(|region| !region.is_empty())
             .ok_or(CloudError::NoRegion)?;
         let quotas_count = match settings.quotas {
             Quotas::Auto => is_aws(config.endpoint_url()),

@@ -311,6 +311,16 @@ impl Certificate {
         self.not_before <= now && now < self.not_after.saturating_add(time::Duration::SECOND)
     }
 
+    /// Whether it names that CA as its issuer and the CA's key signed it. OpenSSL verifies, since it knows every
+    /// algorithm that other tools may have signed with.
+    pub fn is_signed_by(&self, ca: &Self) -> bool {
+        let verify = || {
+            let key = openssl::x509::X509::from_der(ca.der())?.public_key()?;
+            openssl::x509::X509::from_der(self.der())?.verify(&key)
+        };
+        self.issuer_der() == ca.subject_der() && verify().unwrap_or(false)
+    }
+
     /// Whether basicConstraints says CA:TRUE.
     pub fn is_ca(&self) -> bool {
         matches!(self.basic_constraints, Some((true, _)))

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -29,6 +30,8 @@ use crate::identity::{IdentityError, ServerCa};
 use crate::storage::{Storage, StorageError};
 use crate::tls;
 
+/// How long connections have to end when the core stops.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Refusals and steps the diary keeps.
 const DIARY_ENTRIES: usize = 10_000;
 /// The access policy `make deploy` creates, under this name.
@@ -320,12 +323,15 @@ impl Local {
         ]
     }
 
-    /// Stops serving and waits until both listeners are closed.
+    /// Stops serving and waits until both listeners are closed, but not for ever: a client may hold
+    /// half a request.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        for task in std::mem::take(&mut self.tasks) {
+        for mut task in std::mem::take(&mut self.tasks) {
             // A task that panicked has said so already.
-            let _ = task.await;
+            if tokio::time::timeout(FAREWELL, &mut task).await.is_err() {
+                task.abort();
+            }
         }
     }
 

@@ -1,0 +1,42 @@
+//! Input files, read whole and never more than makes sense.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use jitp_core::failure::Class;
+
+use crate::failure::{Failure, Result};
+
+/// More than any template, request or bundle of roots, and nothing for a machine to hold.
+const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// Reads a file that the caller named; `what` it is meant to be, with its article.
+///
+/// # Errors
+/// When it cannot be read, or is larger than 4 MiB.
+pub fn read_file(path: &Path, what: &str) -> Result<Vec<u8>> {
+    let failed = |why: String| {
+        let message = format!("cannot read {what} {}: {why}", path.display());
+        Failure::new(Class::Configuration, message)
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(failed("it is larger than 4 MiB".to_owned()));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_file`], for text.
+///
+/// # Errors
+/// As [`read_file`], and when it is no UTF-8.
+pub fn read_text(path: &Path, what: &str) -> Result<String> {
+    String::from_utf8(read_file(path, what)?).map_err(|_| {
+        let message = format!("cannot read {what} {}: it is no text", path.display());
+        Failure::new(Class::Configuration, message)
+    })
+}
