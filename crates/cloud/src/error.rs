@@ -140,7 +140,7 @@ impl CloudError {
 
     /// Whether the service refused because there were too many calls.
     pub fn is_throttling(&self) -> bool {
-        self.is("ThrottlingException") || self.is("TooManyRequestsException")
+        matches!(self, Self::Service { code, .. } if THROTTLING.contains(&code.as_str()))
     }
 
     /// The service's sentence; empty for everything else than an answer of the service.
@@ -194,7 +194,9 @@ impl Classified for CloudError {
                 "AccessDeniedException" | "UnauthorizedException" => {
                     "the credentials lack the permission for this call"
                 }
-                "ThrottlingException" => "AWS limits how often this is called; try again later",
+                throttling if THROTTLING.contains(&throttling) => {
+                    "AWS limits how often this is called; try again later"
+                }
                 _ => return None,
             },
         };
@@ -209,6 +211,13 @@ impl Classified for CloudError {
         }
     }
 }
+
+/// How services say "too often": AWS IoT, its data plane, and STS.
+const THROTTLING: [&str; 3] = [
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "Throttling",
+];
 
 /// The class of an exception, by its name (API reference, "Errors" of each operation).
 fn class_of_exception(code: &str) -> Class {
@@ -225,10 +234,12 @@ fn class_of_exception(code: &str) -> Class {
         | "TransferAlreadyCompletedException"
         | "VersionConflictException"
         | "VersionsLimitExceededException" => Class::Conflict,
-        "ThrottlingException"
-        | "TooManyRequestsException"
+        throttling if THROTTLING.contains(&throttling) => Class::Temporary,
+        // The names without a suffix are those of the query protocol, which STS speaks.
+        "ServiceUnavailable"
         | "ServiceUnavailableException"
         | "InternalException"
+        | "InternalFailure"
         | "InternalFailureException"
         | "InternalServerException"
         | "RequestTimeout" => Class::Temporary,
