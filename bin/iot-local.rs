@@ -83,11 +83,11 @@ struct Run {
 #[derive(Args)]
 struct AccountFlags {
     /// Region to pretend
-    #[arg(long, value_name = "REGION", default_value = "eu-central-1")]
+    #[arg(long, value_name = "REGION", default_value = "eu-central-1", value_parser = region)]
     region: String,
 
     /// Account to pretend, 12 digits
-    #[arg(long, value_name = "ID", default_value = "123456789012")]
+    #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = account_id)]
     account: String,
 
     /// Start with nothing, not even the policy IoTAccess
@@ -281,9 +281,10 @@ fn tell(core: &Local, common: &Common) {
     }
     let everything = common.verbose > 0;
     let mut entries = core.diary().follow();
-    tokio::spawn(async move {
+    // A thread of its own: where nobody reads stderr, only the telling waits, and misses entries.
+    std::thread::spawn(move || {
         loop {
-            let line = match entries.recv().await {
+            let line = match entries.blocking_recv() {
                 Ok(entry) if entry.answered && !everything => continue,
                 Ok(entry) if entry.refused => format!("iot-local: refused: {entry}"),
                 Ok(entry) => match &entry.client_id {
@@ -297,6 +298,23 @@ fn tell(core: &Local, common: &Common) {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     });
+}
+
+/// An account id is 12 digits.
+fn account_id(text: &str) -> std::result::Result<String, String> {
+    let digits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits
+        .then(|| text.to_owned())
+        .ok_or_else(|| "an AWS account id has 12 digits".to_owned())
+}
+
+/// A region is part of every ARN and of the server's name.
+fn region(text: &str) -> std::result::Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let named = !text.is_empty() && text.len() <= 32 && text.bytes().all(plain);
+    named
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a region is lower-case letters, digits and -, as eu-central-1".to_owned())
 }
 
 impl AccountFlags {

@@ -137,7 +137,14 @@ async fn provision(arguments: Arguments, common: &Common) -> Result<()> {
             ));
             (certificate_id, "unchanged")
         }
-        None => (issue(&store, &arguments, common)?, "issued"),
+        None => match issue(&store, &arguments, common) {
+            Ok(certificate_id) => (certificate_id, "issued"),
+            // Another run may have been faster.
+            Err(failure) => match existing(&store, &files, &arguments)? {
+                Some(certificate_id) => (certificate_id, "unchanged"),
+                None => return Err(failure),
+            },
+        },
     };
     let connection_attempts = match arguments.connect {
         true => Some(

@@ -33,6 +33,7 @@ run ./bin/provision subscriber
 step "4. The subscriber connects for the first time. AWS IoT does not know its certificate yet: it
    registers it, closes the connection, makes the thing, and serves the next attempt."
 printf '$ ./bin/sub subscriber &\n'
+: >subscriber.log
 ./bin/sub subscriber --count 1 --timeout 60 >received 2>subscriber.log &
 subscriber=$!
 # The subscriber says so when it listens.

@@ -121,3 +121,19 @@ fn a_core_whose_client_holds_half_a_request() {
     signal(&child, "TERM");
     assert_eq!(ends_with(child), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_keep_nobody_out() {
+    let station = Station::registered().await;
+    let silent: Vec<TcpStream> = (0..600)
+        .map(|_| TcpStream::connect(station.core.mqtt_address()).expect("connected"))
+        .collect();
+    let began = Instant::now();
+    station.run("provision", &["a", "--connect"]).await.ok();
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(silent);
+}

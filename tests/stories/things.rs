@@ -340,7 +340,7 @@ async fn of_many_things_each_has_its_line_and_failures_have_theirs() {
     let line: Value =
         serde_json::from_str(ended.stdout.lines().next().expect("a line")).expect("JSON");
     assert_eq!(line["thing"], "sensor-3");
-    assert_eq!(line["error"]["code"], "NOT_FOUND");
+    assert_eq!(line["error"]["code"], "NotFound");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ impl Failure {
     pub(crate) fn interrupted(exit: Exit) -> Self {
         Self {
             exit,
-            code: "INTERRUPTED".to_owned(),
+            code: "Interrupted".to_owned(),
             retryable: true,
             ..Self::new(Class::Unexpected, "interrupted")
         }

@@ -31,19 +31,19 @@ pub enum Class {
 }
 
 impl Class {
-    /// Upper-case name used as the `code` of an error that brings no code of its own.
+    /// Name used as the `code` of an error that brings no code of its own, spelled as AWS spells exceptions.
     pub fn code(self) -> &'static str {
         match self {
-            Self::Unexpected => "UNEXPECTED",
-            Self::Usage => "USAGE",
-            Self::Configuration => "CONFIGURATION",
-            Self::NotFound => "NOT_FOUND",
-            Self::Conflict => "CONFLICT",
-            Self::Refused => "REFUSED",
-            Self::Temporary => "TEMPORARY",
-            Self::NotAccepted => "NOT_ACCEPTED",
-            Self::CheckFailed => "CHECK_FAILED",
-            Self::Partial => "PARTIAL",
+            Self::Unexpected => "Unexpected",
+            Self::Usage => "Usage",
+            Self::Configuration => "Configuration",
+            Self::NotFound => "NotFound",
+            Self::Conflict => "Conflict",
+            Self::Refused => "Refused",
+            Self::Temporary => "Temporary",
+            Self::NotAccepted => "NotAccepted",
+            Self::CheckFailed => "CheckFailed",
+            Self::Partial => "Partial",
         }
     }
 }

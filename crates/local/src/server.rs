@@ -1,4 +1,4 @@
-//! The whole local core: its listeners, its own server CA, and what `make deploy` would have made.
+//! The whole local core: its listeners, its own server CA, and the policy an account is prepared with.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,7 +34,7 @@ use crate::tls;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Refusals and steps the diary keeps.
 const DIARY_ENTRIES: usize = 10_000;
-/// The access policy `make deploy` creates, under this name.
+/// The access policy that an account is prepared with, under this name.
 const ACCESS_POLICY: (&str, &str) = (
     "IoTAccess",
     include_str!("../../../policies/IoTAccess.json"),
@@ -177,6 +177,8 @@ impl Local {
         let server_ca = ServerCa::open(&storage, options.clock.now())?;
         let identity = server_ca.issue(&options.region, options.clock.now())?;
         let root_pem = server_ca.certificate_pem().to_owned();
+        // Whoever reads the environment may stand in another folder.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
         let root_file = folder.join("server-root.pem");
         std::fs::write(&root_file, &root_pem).map_err(|source| StartError::RootFile {
             path: root_file.clone(),
@@ -431,7 +433,7 @@ fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr
     })
 }
 
-/// Creates what `make deploy` creates, unless the data folder has it already.
+/// Creates what an account is prepared with, unless the data folder has it already.
 fn seed(account: &Account) -> Result<(), ApiError> {
     let (name, document) = ACCESS_POLICY;
     if account.snapshot().policies.contains_key(name) {
