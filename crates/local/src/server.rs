@@ -317,6 +317,7 @@ impl Local {
                 self.account.snapshot().scope.account_id.clone(),
             ),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("NO_PROXY", no_proxy()),
             ("AWS_IOT_ENDPOINT", self.mqtt_endpoint()),
             (
                 "AWS_IOT_CAFILE",
@@ -393,6 +394,14 @@ impl Classified for StartError {
             }
             _ => None,
         }
+    }
+}
+
+/// A proxy of the caller's knows nothing of this machine's loopback.
+fn no_proxy() -> String {
+    match std::env::var("NO_PROXY") {
+        Ok(present) if !present.is_empty() => format!("{present},localhost,127.0.0.1"),
+        _ => "localhost,127.0.0.1".to_owned(),
     }
 }
 
