@@ -179,7 +179,8 @@ impl Admission {
             .map(|thing| thing.name.clone());
         Ok(Admitted {
             certificate_id: certificate.id.clone(),
-            x509: Arc::clone(&peer.certificate),
+            // The same certificate; this way a connection keeps no copy of its own.
+            x509: Arc::clone(&certificate.x509),
             thing_name,
         })
     }

@@ -105,26 +105,9 @@ impl X509 {
     /// # Errors
     /// [`X509Fault::Malformed`] when it is no X.509 certificate, or something follows it.
     pub fn from_der(der: &[u8]) -> Result<Self, X509Fault> {
-        let malformed = |what: &str| X509Fault::Malformed(what.to_owned());
-        if der.len() > MAX_DER_OCTETS {
-            return Err(malformed("longer than AWS IoT accepts"));
-        }
-        let (rest, certificate) = X509Certificate::from_der(der)
-            .map_err(|error| X509Fault::Malformed(error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(malformed("data after the certificate"));
-        }
+        let certificate = parse(der)?;
         let tbs = &certificate.tbs_certificate;
-        if tbs.raw_serial().len() > MAX_SERIAL_OCTETS {
-            return Err(malformed("serial number longer than 64 octets"));
-        }
-        if tbs.version.0 > 2 {
-            return Err(malformed("unknown version"));
-        }
-        let is_ca = match tbs.basic_constraints() {
-            Ok(constraints) => constraints.is_some_and(|extension| extension.value.ca),
-            Err(_) => return Err(malformed("basicConstraints is unreadable or repeated")),
-        };
+        let constraints = tbs.basic_constraints().ok().flatten();
         Ok(Self {
             id: hex::encode(digest::digest(&digest::SHA256, der)),
             version: tbs.version.0 + 1,
@@ -133,7 +116,7 @@ impl X509 {
             serial_decimal: tbs.serial.to_string(),
             not_before: tbs.validity.not_before.timestamp(),
             not_after: tbs.validity.not_after.timestamp(),
-            is_ca,
+            is_ca: constraints.is_some_and(|extension| extension.value.ca),
             spki_der: tbs.subject_pki.raw.to_vec(),
             signature_algorithm: certificate.signature_algorithm.algorithm.to_id_string(),
             subject: fields(&tbs.subject),
@@ -303,6 +286,30 @@ pub(crate) fn check_key(key: &PKey<Public>) -> Result<(), X509Fault> {
         }
         _ => unsupported("the key is neither RSA nor on a supported elliptic curve".to_owned()),
     }
+}
+
+/// Reads a certificate without keeping anything of it. Refuses whatever [`X509::from_der`] refuses.
+pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, X509Fault> {
+    let malformed = |what: &str| X509Fault::Malformed(what.to_owned());
+    if der.len() > MAX_DER_OCTETS {
+        return Err(malformed("longer than AWS IoT accepts"));
+    }
+    let (rest, certificate) =
+        X509Certificate::from_der(der).map_err(|error| X509Fault::Malformed(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(malformed("data after the certificate"));
+    }
+    let tbs = &certificate.tbs_certificate;
+    if tbs.raw_serial().len() > MAX_SERIAL_OCTETS {
+        return Err(malformed("serial number longer than 64 octets"));
+    }
+    if tbs.version.0 > 2 {
+        return Err(malformed("unknown version"));
+    }
+    if tbs.basic_constraints().is_err() {
+        return Err(malformed("basicConstraints is unreadable or repeated"));
+    }
+    Ok(certificate)
 }
 
 /// Encodes a PEM block with lines of 64 characters.

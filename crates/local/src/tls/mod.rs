@@ -43,8 +43,8 @@ pub struct Peer {
     pub alpn: Option<Vec<u8>>,
     /// The device's certificate.
     pub certificate: Arc<X509>,
-    /// What it sent beside it, such as its CA.
-    pub chain: Vec<X509>,
+    /// What it sent beside it, such as its CA: readable, and not read until somebody asks.
+    pub chain: Vec<CertificateDer<'static>>,
 }
 
 /// Why a finished handshake has no usable peer.
@@ -54,8 +54,8 @@ pub enum PeerError {
     /// The handshake went through without a client certificate.
     #[error("the device sent no certificate")]
     NoCertificate,
-    /// One of its certificates cannot be read.
-    #[error("a certificate of the device cannot be read")]
+    /// Its certificate cannot be read.
+    #[error("the certificate of the device cannot be read")]
     Unreadable(#[from] X509Fault),
 }
 
@@ -74,10 +74,7 @@ impl Peer {
             sni: connection.server_name().map(str::to_ascii_lowercase),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             certificate: Arc::new(X509::from_der(certificate)?),
-            chain: chain
-                .iter()
-                .map(|certificate| X509::from_der(certificate))
-                .collect::<Result<_, _>>()?,
+            chain: chain.to_vec(),
         })
     }
 }

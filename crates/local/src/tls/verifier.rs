@@ -15,11 +15,11 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::x509::X509;
+use crate::x509::{X509, parse};
 
 /// Lets in whoever holds the key of a readable certificate.
 #[derive(Debug)]
@@ -52,15 +52,13 @@ impl ClientCertVerifier for PossessionVerifier {
         }
         for certificate in intermediates {
             refuse_unknown_critical(&read(certificate)?)?;
-            X509::from_der(certificate).map_err(|_| BAD_ENCODING)?;
         }
-        let parsed = read(end_entity)?;
-        refuse_unknown_critical(&parsed)?;
-        let certificate = X509::from_der(end_entity).map_err(|_| BAD_ENCODING)?;
-        if !is_supported(parsed.public_key()) {
+        let certificate = read(end_entity)?;
+        refuse_unknown_critical(&certificate)?;
+        if !is_supported(certificate.public_key()) {
             // The signature algorithms would refuse such a key too, but could not say why.
-            certificate
-                .check_key()
+            X509::from_der(end_entity)
+                .and_then(|certificate| certificate.check_key())
                 .map_err(|fault| Error::General(fault.to_string()))?;
         }
         Ok(ClientCertVerified::assertion())
@@ -174,8 +172,7 @@ fn bits(number: &[u8]) -> usize {
 }
 
 fn read<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
-    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| BAD_ENCODING)?;
-    Ok(certificate)
+    parse(certificate).map_err(|_| BAD_ENCODING)
 }
 
 fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
