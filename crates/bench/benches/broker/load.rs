@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::interval;
 use tokio_rustls::client::TlsStream;
 
 use crate::servers::Server;
@@ -41,6 +42,8 @@ pub(crate) struct Flow {
     pub(crate) qos: QoS,
     /// Messages a publisher sends in one TLS record. Devices send one.
     pub(crate) burst: u32,
+    /// Messages a second of all publishers together; none for as many as subscribers take.
+    pub(crate) pace: Option<u32>,
 }
 
 /// Messages of each publisher on their way at the same time.
@@ -58,7 +61,7 @@ pub(crate) async fn connections(server: &Server, count: usize) -> Result<Cost> {
     })
 }
 
-/// CPU for each message delivered, while publishers send as fast as subscribers take.
+/// CPU for each message delivered.
 pub(crate) async fn messages(server: &Server, flow: Flow, duration: Duration) -> Result<Cost> {
     let count = flow.publishers + flow.subscribers;
     let mut connections = connect_all(&server.diallers[..count]).await?;
@@ -194,7 +197,14 @@ async fn publisher(
 ) -> Result<()> {
     let mut packet_id = NonZeroU16::MAX;
     let mut packets = Vec::new();
+    let mut pace = flow.pace.map(|pace| {
+        let publishers = u32::try_from(flow.publishers).unwrap_or(u32::MAX);
+        interval(Duration::from_secs(1) * publishers * flow.burst / pace)
+    });
     loop {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
         let deliveries = flow.burst * flow.subscribers as u32;
         permits.acquire_many(deliveries).await?.forget();
         packets.clear();

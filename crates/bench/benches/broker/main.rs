@@ -34,7 +34,7 @@ struct Arguments {
     seconds: f64,
 
     /// Connections opened to measure one
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 2000)]
     connections: usize,
 
     /// Idle connections held to measure the memory of one
@@ -61,32 +61,49 @@ struct Arguments {
     bench: bool,
 }
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     Row::new("connection", "CPU us", Some(3.0)),
     Row::new("fan-in 50 to 1, QoS 0", "CPU us", Some(4.0)),
     Row::new("fan-out 1 to 100, QoS 0", "CPU us", Some(4.0)),
     Row::new("fan-in 50 to 1, QoS 1", "CPU us", None),
     Row::new("fan-out 1 to 100, QoS 1", "CPU us", None),
     Row::new("fan-in 50 to 1, QoS 0, 20 a record", "CPU us", None),
+    Row::new("fan-in 50 to 1, QoS 0, 20000 a second", "CPU us", None),
     Row::new("idle connection", "KiB", Some(1.0)),
 ];
-const FLOWS: [Flow; 5] = [
-    flow(50, 1, QoS::AtMostOnce, 1),
-    flow(1, 100, QoS::AtMostOnce, 1),
-    flow(50, 1, QoS::AtLeastOnce, 1),
-    flow(1, 100, QoS::AtLeastOnce, 1),
-    flow(50, 1, QoS::AtMostOnce, 20),
-];
-const IDLE: usize = ROWS.len() - 1;
-
-const fn flow(publishers: usize, subscribers: usize, qos: QoS, burst: u32) -> Flow {
+const FLOWS: [Flow; 6] = [
+    FAN_IN,
+    FAN_OUT,
     Flow {
-        publishers,
-        subscribers,
-        qos,
-        burst,
-    }
-}
+        qos: QoS::AtLeastOnce,
+        ..FAN_IN
+    },
+    Flow {
+        qos: QoS::AtLeastOnce,
+        ..FAN_OUT
+    },
+    Flow {
+        burst: 20,
+        ..FAN_IN
+    },
+    Flow {
+        pace: Some(20_000),
+        ..FAN_IN
+    },
+];
+const FAN_IN: Flow = Flow {
+    publishers: 50,
+    subscribers: 1,
+    qos: QoS::AtMostOnce,
+    burst: 1,
+    pace: None,
+};
+const FAN_OUT: Flow = Flow {
+    publishers: 1,
+    subscribers: 100,
+    ..FAN_IN
+};
+const IDLE: usize = ROWS.len() - 1;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -96,13 +113,11 @@ async fn main() -> Result<()> {
         return Ok(());
     };
     println!("{mosquitto}; load average {}", load_average());
-    let kinds = [
-        arguments
-            .against
-            .clone()
-            .map_or(Kind::Mosquitto, Kind::IotLocal),
-        Kind::IotLocal(arguments.bin.clone()),
-    ];
+    let (name, other) = match arguments.against.clone() {
+        None => ("mosquitto", Kind::Mosquitto),
+        Some(folder) => ("the other", Kind::IotLocal(folder)),
+    };
+    let kinds = [other, Kind::IotLocal(arguments.bin.clone())];
     let files = raise_file_limit();
     let idle = arguments.idle.min(files.saturating_sub(200));
     let lab = Lab::new(&arguments.bin, idle.max(arguments.connections).max(101))?;
@@ -110,7 +125,7 @@ async fn main() -> Result<()> {
         let filter = arguments.filter.as_deref().unwrap_or_default();
         ROWS[row].name.contains(filter)
     };
-    let mut table = Table::new(&ROWS, [kinds[0].name(), kinds[1].name()]);
+    let mut table = Table::new(&ROWS, [name, "iot-local"]);
 
     let servers = [lab.start(&kinds[0]).await?, lab.start(&kinds[1]).await?];
     for round in 0..arguments.rounds {

@@ -58,8 +58,9 @@ impl Table {
 
     /// Prints medians, ratios and targets.
     pub(crate) fn print(&self) {
+        let [their_name, our_name] = self.names;
         println!(
-            "\n| median | mosquitto | iot-local | mosquitto : iot-local | ratio in the rounds | target | |"
+            "\n| median | {their_name} | {our_name} | {their_name} : {our_name} | in the rounds | target | |"
         );
         println!("|---|---|---|---|---|---|---|");
         for (row, [theirs, ours]) in self.rows.iter().zip(&self.figures) {

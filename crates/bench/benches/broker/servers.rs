@@ -18,20 +18,11 @@ use crate::process::Process;
 use jitp_bench::{Device, Dialler, Result, program};
 
 /// Which server.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Kind {
     Mosquitto,
     /// Of the programs in this folder.
     IotLocal(PathBuf),
-}
-
-impl Kind {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Mosquitto => "mosquitto",
-            Self::IotLocal(_) => "iot-local",
-        }
-    }
 }
 
 /// Device CA, devices, and what mosquitto needs; shared by all servers of a run.
