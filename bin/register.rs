@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use jitp_cli::{Common, Failure, Report, Result, read_text};
-use jitp_cloud::{CertificateMode, Cloud, CloudSettings, Drift, Outcome, Registration};
+use jitp_cloud::{
+    CertificateMode, Cloud, CloudSettings, Drift, Outcome, RegisteredTemplate, Registration,
+};
 use jitp_core::failure::Class;
-use jitp_core::names::CaName;
+use jitp_core::names::{CaName, TemplateName};
 use jitp_core::store::Store;
 use jitp_core::template::Template;
 use serde::Serialize;
@@ -27,6 +29,7 @@ const MANY_TWINS: usize = 8;
 #[command(after_help = "Examples:
   register                                     root.ca.pem with the template etc/templates/device.json
   register factory7 --template types.json      another CA, another template
+  register --template-name factory             bound to a provisioning template: template create factory --type jitp
   register --drift                             what running it without --drift would change
   register --mode sni-only                     without proof of possession; devices must send SNI
 
@@ -39,6 +42,10 @@ struct Arguments {
     /// Registration template, a JSON file [default: thing named by the common name, policy IoTAccess]
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
+
+    /// Bind the CA to this provisioning template of type JITP, instead of keeping one with the CA
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["template", "role_arn"])]
+    template_name: Option<TemplateName>,
 
     /// Role that provisioning assumes [default: the role IoTProvisioning of the account]
     #[arg(long, value_name = "ARN")]
@@ -97,8 +104,13 @@ async fn register(arguments: Arguments, common: &Common) -> Result<()> {
     ca.check_valid_at(now)?;
     let cloud = Cloud::connect(&arguments.cloud).await?;
     let registration = Registration {
-        template: &template,
-        role_arn: arguments.role_arn.as_deref(),
+        template: match &arguments.template_name {
+            Some(name) => RegisteredTemplate::Name(name.as_str()),
+            None => RegisteredTemplate::Body {
+                template: &template,
+                role_arn: arguments.role_arn.as_deref(),
+            },
+        },
         mode: match arguments.mode {
             Mode::Default => CertificateMode::Default,
             Mode::SniOnly => CertificateMode::SniOnly,

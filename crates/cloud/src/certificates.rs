@@ -195,7 +195,7 @@ impl Cloud {
         .await
     }
 
-    /// Registers a certificate as INACTIVE under the registered CA that signed it; one that is registered
+    /// Registers a certificate with this status under the registered CA that signed it; one that is registered
     /// already is left as it is. Answers its ARN if it was new.
     ///
     /// # Errors
@@ -204,24 +204,37 @@ impl Cloud {
         &self,
         certificate_pem: &str,
         ca_certificate_pem: &str,
+        status: CertificateStatus,
     ) -> Result<Option<String>, CloudError> {
         let send = || {
             let call = self.iot.register_certificate();
             let call = call.certificate_pem(certificate_pem);
             let call = call.ca_certificate_pem(ca_certificate_pem);
-            call.status(types::CertificateStatus::Inactive).send()
+            call.status(status.as_str().into()).send()
         };
-        match self.call("RegisterCertificate", send).await {
-            Ok(answer) => match answer.certificate_arn {
-                Some(arn) => Ok(Some(arn)),
-                None => Err(CloudError::incomplete(
-                    "RegisterCertificate",
-                    "certificateArn",
-                )),
-            },
-            Err(error) if error.is("ResourceAlreadyExistsException") => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = self.call("RegisterCertificate", send).await;
+        new_arn("RegisterCertificate", answer, |answer| {
+            answer.certificate_arn
+        })
+    }
+
+    /// As [`Cloud::register_certificate`], for a certificate of no registered CA, such as a self-signed one.
+    ///
+    /// # Errors
+    /// When AWS refuses it.
+    pub async fn register_certificate_without_ca(
+        &self,
+        certificate_pem: &str,
+        status: CertificateStatus,
+    ) -> Result<Option<String>, CloudError> {
+        const OPERATION: &str = "RegisterCertificateWithoutCA";
+        let send = || {
+            let call = self.iot.register_certificate_without_ca();
+            let call = call.certificate_pem(certificate_pem);
+            call.status(status.as_str().into()).send()
+        };
+        let answer = self.call(OPERATION, send).await;
+        new_arn(OPERATION, answer, |answer| answer.certificate_arn)
     }
 
     /// Lets AWS make an RSA-2048 key and an INACTIVE certificate. Not repeated when the answer is lost.
@@ -314,6 +327,22 @@ impl Cloud {
             Err(error) if error.is_not_found() => Ok(()),
             other => other.map(drop),
         }
+    }
+}
+
+/// The ARN of what was registered; none for what was registered before.
+fn new_arn<T>(
+    operation: &'static str,
+    answer: Result<T, CloudError>,
+    arn: impl Fn(T) -> Option<String>,
+) -> Result<Option<String>, CloudError> {
+    match answer {
+        Ok(answer) => match arn(answer) {
+            Some(arn) => Ok(Some(arn)),
+            None => Err(CloudError::incomplete(operation, "certificateArn")),
+        },
+        Err(error) if error.is("ResourceAlreadyExistsException") => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -63,24 +63,31 @@ impl Cloud {
             found.mode.as_str(),
             registration.mode.as_str(),
         );
-        let RegistrationConfig::Body {
-            template_body,
-            role_arn,
-        } = wanted
-        else {
-            return Ok(drift); // wanted_config() makes bodies only
-        };
-        match found.registration_config {
-            Some(RegistrationConfig::Body {
-                template_body: body,
-                role_arn: role,
-            }) => {
+        match (found.registration_config, wanted) {
+            (
+                Some(RegistrationConfig::Body {
+                    template_body: body,
+                    role_arn: role,
+                }),
+                RegistrationConfig::Body {
+                    template_body,
+                    role_arn,
+                },
+            ) => {
                 compare("roleArn", &role, &role_arn);
                 let (one, other) = (parse(&body), parse(&template_body));
                 differences("$", Some(&one), Some(&other), &mut drift);
             }
-            Some(RegistrationConfig::Name(name)) => compare("templateName", &name, ""),
-            None => compare("registrationConfig", "", &template_body),
+            (Some(RegistrationConfig::Name(name)), RegistrationConfig::Name(wanted)) => {
+                compare("templateName", &name, &wanted);
+            }
+            (Some(RegistrationConfig::Name(name)), RegistrationConfig::Body { .. }) => {
+                compare("templateName", &name, "");
+            }
+            (None, RegistrationConfig::Body { template_body, .. }) => {
+                compare("registrationConfig", "", &template_body);
+            }
+            (_, RegistrationConfig::Name(wanted)) => compare("templateName", "", &wanted),
         }
         Ok(drift)
     }

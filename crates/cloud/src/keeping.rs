@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jitp_core::failure::Classified;
 use jitp_core::template::Template;
 
-use crate::call::{PAGE, every_page};
+use crate::call::every_page;
 use crate::{Cloud, CloudError, RegistrationConfig};
 
 /// Key of the tag, and name of the thing attribute, that protects a resource from `sweep`.
@@ -71,14 +71,10 @@ impl Cloud {
                 bodies.push(("RegisterCACertificate", template_body));
             }
         }
-        for name in self.provisioning_templates().await? {
-            const OPERATION: &str = "DescribeProvisioningTemplate";
-            let send = || {
-                let call = self.iot.describe_provisioning_template();
-                call.template_name(&name).send()
-            };
-            let answer = self.call(OPERATION, send).await?;
-            bodies.push((OPERATION, answer.template_body.unwrap_or_default()));
+        for summary in self.provisioning_templates().await? {
+            if let Some(template) = self.provisioning_template(&summary.name).await? {
+                bodies.push(("DescribeProvisioningTemplate", template.body));
+            }
         }
         let mut names = HashSet::new();
         for (operation, body) in bodies {
@@ -93,19 +89,5 @@ impl Cloud {
             names.extend(template.named_policies());
         }
         Ok(names)
-    }
-
-    async fn provisioning_templates(&self) -> Result<Vec<String>, CloudError> {
-        let names = every_page(async |token| {
-            let send = || {
-                let call = self.iot.list_provisioning_templates().max_results(PAGE);
-                call.set_next_token(token.clone()).send()
-            };
-            let answer = self.call("ListProvisioningTemplates", send).await?;
-            let page = answer.templates.unwrap_or_default().into_iter();
-            let names = page.filter_map(|template| template.template_name).collect();
-            Ok((names, answer.next_token))
-        });
-        names.await
     }
 }

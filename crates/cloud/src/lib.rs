@@ -6,10 +6,12 @@
 mod ca;
 mod call;
 mod certificates;
+mod claims;
 mod creating;
 mod deleting;
 mod drift;
 mod error;
+mod groups;
 mod keeping;
 mod orphans;
 mod pace;
@@ -18,6 +20,8 @@ mod registration;
 mod registry;
 mod statuses;
 mod sweep;
+mod templates;
+mod templating;
 mod things;
 mod twins;
 mod waiting;
@@ -35,6 +39,10 @@ use pace::Pace;
 
 pub use ca::{CertificateMode, RegisteredCa, RegistrationConfig};
 pub use certificates::{CertificateDetails, CertificateStatus, CertificateSummary, IssuedByAws};
+pub use claims::{
+    ClaimError, ClaimStopped, CreatedClaim, NewClaim, TemporaryClaim, claim_policy,
+    claim_policy_name, device_policy,
+};
 pub use creating::{
     CreatedThing, Creation, CreationError, CreationOutcome, CreationStopped, Policy, Source,
 };
@@ -44,10 +52,16 @@ pub use error::CloudError;
 pub use keeping::KEEP;
 pub use orphans::Mark;
 pub use pace::Quotas;
-pub use policies::PolicyDetails;
-pub use registration::{Outcome, Registered, Registration, RegistrationError};
+pub use policies::{PolicyDetails, PolicyState};
+pub use registration::{Outcome, Registered, RegisteredTemplate, Registration, RegistrationError};
+pub use registry::Missing;
 pub use statuses::StatusChange;
 pub use sweep::{Finding, Kind, Removal, Sweep};
+pub use templates::{
+    NewTemplate, ProvisioningTemplate, TemplateChange, TemplateKind, TemplateSummary,
+    TemplateVersion,
+};
+pub use templating::{AppliedTemplate, Change, TemplatingError, VersionRoom};
 pub use things::Thing;
 
 // Which account and region to talk to; what is `None` is resolved as every AWS tool does. (No docstring: clap would show it as what the program does.)

@@ -4,7 +4,19 @@ use time::OffsetDateTime;
 
 use crate::call::{PAGE, every_page};
 use crate::certificates::moment;
+use crate::templating::same_json;
 use crate::{Cloud, CloudError};
+
+/// How the account's policy of a name stands to a document.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PolicyState {
+    /// There was none; it is made.
+    Made,
+    /// It says the same.
+    Same,
+    /// It says something else, and is left as it is.
+    Other,
+}
 
 /// A policy with its default version.
 #[derive(Clone, Debug)]
@@ -48,6 +60,35 @@ impl Cloud {
             call.policy_document(document).send()
         };
         self.call("CreatePolicy", send).await.map(drop)
+    }
+
+    /// Makes a policy unless there is one of this name, which is compared as JSON and left as it is.
+    ///
+    /// # Errors
+    /// When AWS refuses it.
+    pub async fn ensure_policy(
+        &self,
+        name: &str,
+        document: &str,
+    ) -> Result<PolicyState, CloudError> {
+        let existing = match self.policy(name).await? {
+            Some(existing) => existing,
+            None => match self.make_policy(name, document).await {
+                Ok(()) => return Ok(PolicyState::Made),
+                // Another run was faster, or the answer to an earlier attempt was lost on the way.
+                Err(error) if error.is("ResourceAlreadyExistsException") => {
+                    match self.policy(name).await? {
+                        Some(existing) => existing,
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(match same_json(&existing.document, document) {
+            true => PolicyState::Same,
+            false => PolicyState::Other,
+        })
     }
 
     /// Names of all policies, in the order of the account.

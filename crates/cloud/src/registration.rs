@@ -1,7 +1,5 @@
 //! Registering a CA: everything its template names must exist, and running it again changes nothing.
 
-use std::collections::BTreeMap;
-
 use jitp_core::ca::{CaError, CertificateAuthority};
 use jitp_core::certificate::CertificateId;
 use jitp_core::failure::{Class, Classified};
@@ -9,6 +7,9 @@ use jitp_core::names::{NameError, RegistrationCode};
 use jitp_core::template::{Template, TemplateError};
 use time::OffsetDateTime;
 
+use crate::registry::Missing;
+use crate::templates::TemplateKind;
+use crate::templating::same_json;
 use crate::{CertificateMode, Cloud, CloudError, RegistrationConfig};
 
 /// What a registration came to.
@@ -35,13 +36,25 @@ pub struct Registered {
     pub twins: Vec<String>,
 }
 
+/// Where the template of a CA is.
+#[derive(Clone, Copy, Debug)]
+pub enum RegisteredTemplate<'a> {
+    /// It is kept with the CA.
+    Body {
+        /// The template.
+        template: &'a Template,
+        /// Role it is executed under; without it, the role `IoTProvisioning` of the account.
+        role_arn: Option<&'a str>,
+    },
+    /// It is a provisioning template of type JITP, which has a role of its own.
+    Name(&'a str),
+}
+
 /// What to register a CA with.
 #[derive(Clone, Debug)]
 pub struct Registration<'a> {
     /// Template that a first connection executes.
-    pub template: &'a Template,
-    /// Role it is executed under; without it, the role `IoTProvisioning` of the account.
-    pub role_arn: Option<&'a str>,
+    pub template: RegisteredTemplate<'a>,
     /// With or without a verification certificate.
     pub mode: CertificateMode,
     /// The present time, which the verification certificate counts from.
@@ -62,14 +75,18 @@ pub enum RegistrationError {
     #[error("the template would fail for every device: {0}")]
     Template(TemplateError),
     /// Something the template names does not exist in the account.
-    #[error("the template names the {kind} {name}, which does not exist")]
-    Missing {
-        /// `policy`, `thing type`, `thing group` or `billing group`.
-        kind: &'static str,
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// There is no such provisioning template.
+    #[error("there is no provisioning template {0}")]
+    NoTemplate(String),
+    /// The provisioning template cannot be used.
+    #[error("the provisioning template {name} {why}")]
+    UnfitTemplate {
         /// Its name.
         name: String,
-        /// The command that makes it.
-        remedy: String,
+        /// Why not.
+        why: &'static str,
     },
     /// The CA is registered in the other mode, which cannot be changed.
     #[error("the CA is registered in mode {registered}, and a mode cannot be changed")]
@@ -98,8 +115,9 @@ impl Classified for RegistrationError {
             Self::Cloud(error) => error.class(),
             Self::Ca(error) => error.class(),
             Self::Template(_) => Class::Configuration,
-            Self::Missing { .. } => Class::NotFound,
-            Self::OtherMode { .. } => Class::Conflict,
+            Self::Missing(error) => error.class(),
+            Self::NoTemplate(_) => Class::NotFound,
+            Self::OtherMode { .. } | Self::UnfitTemplate { .. } => Class::Conflict,
             Self::TooManyTwins { .. } => Class::Refused,
             Self::RegistrationCode(_) => Class::Unexpected,
         }
@@ -118,7 +136,7 @@ impl Classified for RegistrationError {
         match self {
             Self::Cloud(error) => error.hint(),
             Self::Ca(error) => error.hint(),
-            Self::Missing { remedy, .. } => Some(remedy.clone()),
+            Self::Missing(error) => error.hint(),
             Self::OtherMode { certificate_id, .. } => Some(format!(
                 "to change it, delete the registration first: ca delete {certificate_id} (or: aws iot update-ca-certificate --certificate-id {certificate_id} --new-status INACTIVE && aws iot delete-ca-certificate --certificate-id {certificate_id})"
             )),
@@ -129,6 +147,10 @@ impl Classified for RegistrationError {
             Self::RegistrationCode(_) => {
                 Some("check that AWS_ENDPOINT_URL names an AWS API".to_owned())
             }
+            Self::NoTemplate(name) => Some(format!(
+                "make it: template create {name} --type jitp --body FILE"
+            )),
+            Self::UnfitTemplate { name, .. } => Some(format!("see: template show {name}")),
             Self::Template(_) => None,
         }
     }
@@ -152,11 +174,10 @@ impl Cloud {
         ca: &CertificateAuthority,
         registration: &Registration<'_>,
     ) -> Result<Registered, RegistrationError> {
-        let template = registration.template;
-        if let Some(fault) = template.check_jitp().into_iter().next() {
-            return Err(RegistrationError::Template(fault));
+        match registration.template {
+            RegisteredTemplate::Body { template, .. } => self.check_jitp(template).await?,
+            RegisteredTemplate::Name(name) => self.check_jitp_template(name).await?,
         }
-        self.check_names(template).await?;
         let wanted = self.wanted_config(registration).await?;
         if let Some(answer) = self.bring_into_line(ca, registration, &wanted).await? {
             return Ok(answer);
@@ -210,13 +231,44 @@ impl Cloud {
         &self,
         registration: &Registration<'_>,
     ) -> Result<RegistrationConfig, CloudError> {
-        Ok(RegistrationConfig::Body {
-            template_body: registration.template.to_body(),
-            role_arn: match registration.role_arn {
-                Some(role_arn) => role_arn.to_owned(),
-                None => self.provisioning_role().await?,
+        Ok(match registration.template {
+            RegisteredTemplate::Name(name) => RegistrationConfig::Name(name.to_owned()),
+            RegisteredTemplate::Body { template, role_arn } => RegistrationConfig::Body {
+                template_body: template.to_body(),
+                role_arn: match role_arn {
+                    Some(role_arn) => role_arn.to_owned(),
+                    None => self.provisioning_role().await?,
+                },
             },
         })
+    }
+
+    /// Everything that can be known before a device connects.
+    async fn check_jitp(&self, template: &Template) -> Result<(), RegistrationError> {
+        match template.check_jitp().into_iter().next() {
+            Some(fault) => Err(RegistrationError::Template(fault)),
+            None => Ok(self.check_names(template).await?),
+        }
+    }
+
+    /// The same for a provisioning template of the account, which devices must be able to use.
+    async fn check_jitp_template(&self, name: &str) -> Result<(), RegistrationError> {
+        let unfit = |why| RegistrationError::UnfitTemplate {
+            name: name.to_owned(),
+            why,
+        };
+        let found = self.provisioning_template(name).await?;
+        let found = found.ok_or_else(|| RegistrationError::NoTemplate(name.to_owned()))?;
+        if found.kind != TemplateKind::Jitp {
+            return Err(unfit(
+                "is for fleet provisioning; a CA needs one of type JITP",
+            ));
+        }
+        if !found.enabled {
+            return Err(unfit("is not enabled"));
+        }
+        let template = Template::parse(&found.body).map_err(RegistrationError::Template)?;
+        self.check_jitp(&template).await
     }
 
     /// Updates a CA that is registered already; `None` if it is not.
@@ -256,55 +308,11 @@ impl Cloud {
         }))
     }
 
-    /// Everything a template names outright must be there before the first device connects.
-    async fn check_names(&self, template: &Template) -> Result<(), RegistrationError> {
-        for name in template.named_policies() {
-            if !self.policy_exists(&name).await? {
-                return Err(RegistrationError::Missing {
-                    kind: "policy",
-                    remedy: format!(
-                        "make it: aws iot create-policy --policy-name {name} --policy-document file://policies/{name}.json"
-                    ),
-                    name,
-                });
-            }
-        }
-        for name in template.thing_types() {
-            if !self.thing_type_exists(&name).await? {
-                return Err(RegistrationError::Missing {
-                    kind: "thing type",
-                    remedy: format!("make it: aws iot create-thing-type --thing-type-name {name}"),
-                    name,
-                });
-            }
-        }
-        for name in template.thing_groups() {
-            if !self.thing_group_exists(&name).await? {
-                return Err(RegistrationError::Missing {
-                    kind: "thing group",
-                    remedy: format!(
-                        "make it: aws iot create-thing-group --thing-group-name {name}"
-                    ),
-                    name,
-                });
-            }
-        }
-        for name in template.billing_groups() {
-            if !self.billing_group_exists(&name).await? {
-                return Err(RegistrationError::Missing {
-                    kind: "billing group",
-                    remedy: format!(
-                        "make it: aws iot create-billing-group --billing-group-name {name}"
-                    ),
-                    name,
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// The role the provisioning stack creates in this account.
-    async fn provisioning_role(&self) -> Result<String, CloudError> {
+    ///
+    /// # Errors
+    /// When the account is not known and STS cannot be asked.
+    pub async fn provisioning_role(&self) -> Result<String, CloudError> {
         let account = self.account().await?;
         let partition = match self.region() {
             region if region.starts_with("cn-") => "aws-cn",
@@ -330,7 +338,7 @@ impl RegistrationConfig {
                     template_body: two,
                     role_arn: two_role,
                 },
-            ) => one_role == two_role && (one == two || same_json(one, two)),
+            ) => one_role == two_role && same_json(one, two),
             (one, two) => one == two,
         }
     }
@@ -338,8 +346,3 @@ impl RegistrationConfig {
 
 /// CAs with the same subject that an account can hold in a region (AWS General Reference; not adjustable).
 const MOST_TWINS: usize = 10;
-
-fn same_json(one: &str, two: &str) -> bool {
-    let read = |text: &str| serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text).ok();
-    read(one).is_some_and(|one| Some(one) == read(two))
-}

@@ -1,6 +1,58 @@
 //! Things, types, groups and policies that a registration template may name.
 
+use jitp_core::failure::{Class, Classified};
+use jitp_core::template::Template;
+
 use crate::{Cloud, CloudError};
+
+/// Why the things a template names could not be seen to exist.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Missing {
+    /// AWS refused, or did not answer.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// It does not exist in the account.
+    #[error("the template names the {kind} {name}, which does not exist")]
+    Named {
+        /// `policy`, `thing type`, `thing group` or `billing group`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The command that makes it.
+        remedy: String,
+    },
+}
+
+impl Classified for Missing {
+    fn class(&self) -> Class {
+        match self {
+            Self::Cloud(error) => error.class(),
+            Self::Named { .. } => Class::NotFound,
+        }
+    }
+
+    fn code(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.code(),
+            Self::Named { .. } => self.class().code().to_owned(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.hint(),
+            Self::Named { remedy, .. } => Some(remedy.clone()),
+        }
+    }
+
+    fn request_id(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.request_id(),
+            Self::Named { .. } => None,
+        }
+    }
+}
 
 /// Turns "does not exist" into `false`.
 fn exists<T>(answer: Result<T, CloudError>) -> Result<bool, CloudError> {
@@ -12,6 +64,41 @@ fn exists<T>(answer: Result<T, CloudError>) -> Result<bool, CloudError> {
 }
 
 impl Cloud {
+    /// Everything a template names outright must be there before the first device connects.
+    pub(crate) async fn check_names(&self, template: &Template) -> Result<(), Missing> {
+        let missing = |kind, name: String, remedy: String| {
+            let remedy = format!("make it: {remedy}");
+            Err(Missing::Named { kind, name, remedy })
+        };
+        for name in template.named_policies() {
+            if !self.policy_exists(&name).await? {
+                let remedy = format!(
+                    "aws iot create-policy --policy-name {name} --policy-document file://policies/{name}.json"
+                );
+                return missing("policy", name, remedy);
+            }
+        }
+        for name in template.thing_types() {
+            if !self.thing_type_exists(&name).await? {
+                let remedy = format!("aws iot create-thing-type --thing-type-name {name}");
+                return missing("thing type", name, remedy);
+            }
+        }
+        for name in template.thing_groups() {
+            if !self.thing_group_exists(&name).await? {
+                let remedy = format!("aws iot create-thing-group --thing-group-name {name}");
+                return missing("thing group", name, remedy);
+            }
+        }
+        for name in template.billing_groups() {
+            if !self.billing_group_exists(&name).await? {
+                let remedy = format!("aws iot create-billing-group --billing-group-name {name}");
+                return missing("billing group", name, remedy);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a policy of this name exists.
     ///
     /// # Errors

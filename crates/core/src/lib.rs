@@ -8,6 +8,7 @@ pub mod csr;
 pub mod failure;
 pub mod mqtt;
 pub mod names;
+pub mod placeholders;
 pub mod quotas;
 pub mod store;
 pub mod template;

@@ -25,6 +25,14 @@ pub struct ThingName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct CaName(String);
 
+/// The name of a provisioning template, safe as a level of a topic and as a file stem.
+///
+/// 1 to 36 bytes of `a-z A-Z 0-9 _ -` (AWS IoT API reference, "CreateProvisioningTemplate", templateName), not starting
+/// with `-`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TemplateName(String);
+
 /// The code that AWS IoT answers to GetRegistrationCode, and that a verification certificate carries as common name.
 ///
 /// Exactly 64 characters, hexadecimal digits with an optional `0x` in front (AWS IoT API reference,
@@ -122,6 +130,16 @@ impl CaName {
     }
 }
 
+impl TemplateName {
+    /// The greatest length in bytes.
+    pub const MAX_BYTES: usize = 36;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl RegistrationCode {
     /// The code as text, 64 characters.
     pub fn as_str(&self) -> &str {
@@ -150,6 +168,15 @@ impl FromStr for CaName {
 
     fn from_str(name: &str) -> Result<Self, NameError> {
         CA.check(name)?;
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl FromStr for TemplateName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        TEMPLATE.check(name)?;
         Ok(Self(name.to_owned()))
     }
 }
@@ -249,6 +276,14 @@ const CA: Rule = Rule {
     allowed: "a CA name is 1 to 64 of the characters a-z A-Z 0-9 : _ . - and starts with neither - nor .",
 };
 
+const TEMPLATE: Rule = Rule {
+    what: "template name",
+    limit: TemplateName::MAX_BYTES,
+    forbidden_starts: &['-'],
+    punctuation: "_-",
+    allowed: "a template name is 1 to 36 of the characters a-z A-Z 0-9 _ - and does not start with -",
+};
+
 macro_rules! text {
     ($($name:ident),*) => { $(
         impl fmt::Display for $name {
@@ -279,7 +314,7 @@ macro_rules! text {
     )* };
 }
 
-text!(ThingName, CaName, RegistrationCode);
+text!(ThingName, CaName, TemplateName, RegistrationCode);
 
 #[cfg(test)]
 mod tests {
@@ -332,6 +367,16 @@ mod tests {
             assert!(refusal.contains("1 to 64"), "{refusal}");
         }
         assert_eq!(CaName::default().as_str(), "root");
+    }
+
+    #[test]
+    fn a_template_name_has_36_characters_at_most_and_no_colon() {
+        assert!("fleet_provisioning-Tpl-1".parse::<TemplateName>().is_ok());
+        assert!("t".repeat(36).parse::<TemplateName>().is_ok());
+        for name in ["", "-t", "a:b", "a.b", "a/b", &"t".repeat(37)] {
+            let refusal = name.parse::<TemplateName>().unwrap_err().to_string();
+            assert!(refusal.contains("1 to 36"), "{refusal}");
+        }
     }
 
     #[test]

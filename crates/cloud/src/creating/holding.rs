@@ -43,8 +43,9 @@ impl Cloud {
             }
         };
         let id = certificate.id().to_string();
+        let inactive = CertificateStatus::Inactive;
         let new = self
-            .register_certificate(&certificate.to_pem(), ca.certificate_pem())
+            .register_certificate(&certificate.to_pem(), ca.certificate_pem(), inactive)
             .await?;
         match new {
             Some(arn) => {

@@ -5,6 +5,7 @@ use jitp_core::names::ThingName;
 use super::{Creation, CreationError, Policy, Source};
 use crate::Cloud;
 use crate::deleting::own_policy;
+use crate::policies::PolicyState;
 
 impl Cloud {
     /// Sees, once for any number of things, that their CA is registered and their policy exists; a shared
@@ -34,7 +35,7 @@ impl Cloud {
                 true => Ok(None),
                 false => Err(CreationError::NoPolicy(name.to_owned())),
             },
-            Policy::Shared { name, document } => self.ensure_policy(name, document).await,
+            Policy::Shared { name, document } => self.ensure_document(name, document).await,
             Policy::Own(_) => Ok(None),
         }
     }
@@ -50,7 +51,7 @@ impl Cloud {
             Policy::Own(document) => {
                 let name = own_policy(thing.as_str());
                 let document = document.replace(THING_NAME_VARIABLE, thing.as_str());
-                if let Some(warning) = self.ensure_policy(&name, &document).await? {
+                if let Some(warning) = self.ensure_document(&name, &document).await? {
                     tracing::warn!("{warning}");
                 }
                 Ok(name)
@@ -59,23 +60,13 @@ impl Cloud {
     }
 
     /// Makes a policy unless there is one of this name; a warning if that says something else.
-    async fn ensure_policy(
+    async fn ensure_document(
         &self,
         name: &str,
         document: &str,
     ) -> Result<Option<String>, CreationError> {
-        let existing = match self.policy(name).await? {
-            Some(existing) => existing,
-            None => match self.make_policy(name, document).await {
-                Ok(()) => return Ok(None),
-                // Another run was faster, or the answer to an earlier attempt was lost on the way.
-                Err(error) if error.is("ResourceAlreadyExistsException") => return Ok(None),
-                Err(error) => return Err(error.into()),
-            },
-        };
-        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-        let same = read(&existing.document) == read(document);
-        Ok((!same).then(|| {
+        let other = self.ensure_policy(name, document).await? == PolicyState::Other;
+        Ok(other.then(|| {
             format!("the account's policy {name} says something else than this toolkit's; it is left as it is")
         }))
     }

@@ -33,7 +33,7 @@ use signer::Signer;
 
 use crate::{
     certificate::{Certificate, CertificateId, pem},
-    names::RegistrationCode,
+    names::{RegistrationCode, ThingName},
 };
 
 /// A CA certificate with its key: signs devices, intermediates and verification certificates.
@@ -312,7 +312,56 @@ impl fmt::Debug for CertificateAuthority {
     }
 }
 
-/// The one place where a CA key signs a certificate.
+/// A certificate that nobody but its own key signed, for a claim: the account that registers it is told so outright
+/// (API reference, "RegisterCertificateWithoutCA"). Like a device's, it is for TLS client authentication alone.
+#[derive(Clone, Debug)]
+pub struct SelfSigned {
+    certificate: Certificate,
+    private_key: PrivateKey,
+}
+
+impl SelfSigned {
+    /// Makes a key and a certificate that it signs for itself.
+    ///
+    /// # Errors
+    /// When the name does not fit a common name, or the validity is empty, past or that of a CA.
+    pub fn create(
+        name: &ThingName,
+        profile: &Profile,
+        now: OffsetDateTime,
+    ) -> Result<Self, CaError> {
+        let subject = Subject::new(name.as_str())?;
+        let window = profile.validity().window(now, None)?;
+        let private_key = PrivateKey::generate(profile.key_type())?;
+        let request = Request {
+            purpose: Purpose::Device,
+            subject: &subject,
+            key: &private_key,
+            key_id: &key_id(private_key.public_key()),
+            serial: random_serial()?,
+            window,
+            issuer: None,
+            signer: profile.key_type(),
+        };
+        let der = sign(&request, None, &Signer::new(&private_key)?)?;
+        Ok(Self {
+            certificate: Certificate::from_der(&der).map_err(CaError::Certificate)?,
+            private_key,
+        })
+    }
+
+    /// The certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Its key. Secret.
+    pub fn private_key(&self) -> &PrivateKey {
+        &self.private_key
+    }
+}
+
+/// The one place where a key signs a certificate.
 fn sign(
     request: &Request<'_>,
     ca: Option<&Certificate>,

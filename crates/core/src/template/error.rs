@@ -230,4 +230,7 @@ pub enum Problem {
     /// A template that just-in-time provisioning could not use, or only by luck.
     #[error("{0}")]
     Jitp(String),
+    /// A template that fleet provisioning could not use, or that is probably not meant so.
+    #[error("{0}")]
+    Fleet(String),
 }

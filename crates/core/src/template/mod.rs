@@ -23,6 +23,7 @@
 mod error;
 mod expression;
 mod fill;
+mod fleet;
 mod jitp;
 pub mod json;
 mod parse;
@@ -55,6 +56,8 @@ pub struct Template {
     policies: Vec<PolicyPart>,
     device_configuration: Option<Vec<(String, Node)>>,
     functions: Vec<(String, &'static str)>,
+    /// Names of the parameters that something refers to.
+    references: BTreeSet<String>,
     has_mappings: bool,
     body: String,
 }
@@ -293,6 +296,18 @@ impl Template {
     #[must_use]
     pub fn check_jitp(&self) -> Vec<TemplateError> {
         jitp::check(self)
+    }
+
+    /// What would make fleet provisioning with this template fail for every device. Empty is good.
+    #[must_use]
+    pub fn check_fleet(&self) -> Vec<TemplateError> {
+        fleet::check(self)
+    }
+
+    /// What is allowed in a template for fleet provisioning but probably not meant.
+    #[must_use]
+    pub fn fleet_warnings(&self) -> Vec<TemplateError> {
+        fleet::warnings(self)
     }
 
     /// What is allowed but probably not meant, or works only by luck: functions in a template for just-in-time

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const DEVICE: &str = include_str!("../../../../etc/templates/device.json");
+const FLEET: &str = include_str!("../../../../etc/templates/fleet.json");
 const ID: &str = "AWS::IoT::Certificate::Id";
 const COMMON_NAME: &str = "AWS::IoT::Certificate::CommonName";
 
@@ -80,14 +81,83 @@ fn the_default_template_makes_what_the_walk_through_needs() {
 }
 
 #[test]
-fn every_shipped_template_is_fit_for_jitp_and_free_of_warnings() {
+fn the_shipped_fleet_template_is_fit_for_fleet_provisioning_and_tells_its_device_a_topic() {
+    let values = [
+        ("PolicyName", "FleetDevice"),
+        ("ThingTypeName", "Sensor"),
+        ("ThingGroupName", "Fleet"),
+    ];
+    let body = crate::placeholders::fill(FLEET, &values).unwrap();
+    let template = Template::parse(&body).unwrap();
+    assert_eq!(template.check_fleet(), []);
+    assert_eq!(template.fleet_warnings(), []);
+    let sent = BTreeMap::from([
+        ("License".to_owned(), "123".to_owned()),
+        ("AWS::IoT::Certificate::Id".to_owned(), "0".repeat(64)),
+    ]);
+    let filled = template.fill(&sent).unwrap();
+    let thing = filled.thing.unwrap();
+    assert_eq!(thing.thing_name, "iot-123");
+    assert_eq!(thing.thing_groups, ["Fleet"]);
+    let configuration = filled.device_configuration.unwrap();
+    assert_eq!(configuration["TelemetryTopic"], "iot-123/telemetry");
+}
+
+#[test]
+fn a_fleet_template_gets_nothing_from_the_certificate_and_needs_its_id() {
+    let fault = |json: &str| {
+        let faults = Template::parse(json).unwrap().check_fleet();
+        faults.first().map(ToString::to_string).unwrap_or_default()
+    };
+    let with = |parameter: &str, resources: &str| {
+        format!(r#"{{"Parameters": {{{parameter}}}, "Resources": {{{resources}}}}}"#)
+    };
+    let own = r#""c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}}"#;
+    let name = r#""AWS::IoT::Certificate::CommonName": {"Type": "String"}"#;
+    assert!(fault(&with(name, own)).contains("no device sends"));
+    let name = r#""AWS::IoT::Certificate::CommonName": {"Type": "String", "Default": "x"}"#;
+    assert_eq!(fault(&with(name, own)), "");
+    let policy = r#""p": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "P"}}"#;
+    assert!(fault(&with("", policy)).contains("no certificate resource"));
+    let other =
+        r#""c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": "Id"}}}"#;
+    let id = r#""Id": {"Type": "String"}"#;
+    assert!(fault(&with(id, other)).contains("only by its id"));
+}
+
+#[test]
+fn what_a_fleet_template_probably_does_not_mean_is_warned_of() {
+    let template = Template::parse(
+        r#"{"Parameters": {"Unused": {"Type": "String"}, "License": {"Type": "String"}},
+            "Resources": {
+                "t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "always",
+                      "AttributePayload": {"l": {"Fn::Sub": "${License}"}}}},
+                "c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}}}}"#,
+    );
+    let warnings = template.unwrap().fleet_warnings();
+    let paths: Vec<&str> = warnings.iter().map(TemplateError::path).collect();
+    assert_eq!(
+        paths,
+        [
+            "$.Parameters.Unused",
+            "$.Resources.t.Properties.ThingName",
+            "$.Resources"
+        ],
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn every_shipped_template_of_a_ca_is_fit_for_jitp_and_free_of_warnings() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../etc/templates");
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
+        let is_fleets = path.file_name().is_some_and(|name| name == "fleet.json");
+        if !is_fleets
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "json")
         {
             let template = Template::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
             assert_eq!(template.check_jitp(), [], "{}", path.display());

@@ -6,7 +6,10 @@ mod read;
 
 pub(crate) use read::is_function;
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::{Map, Value};
 
@@ -26,12 +29,13 @@ const LONGEST: usize = 64 * 1024;
 /// `Mappings`: map name, first key, second key, and a string or a list of strings.
 pub(crate) type Mappings = BTreeMap<String, BTreeMap<String, BTreeMap<String, Value>>>;
 
-/// What an expression may refer to while it is read, and the functions it used.
+/// What an expression may refer to while it is read, the functions it used, and the parameters it referred to.
 pub(crate) struct Scope<'a> {
     pub(crate) parameters: &'a [super::Parameter],
     pub(crate) mappings: &'a Mappings,
     pub(crate) resources: Vec<&'a str>,
     pub(crate) functions: RefCell<Vec<(String, &'static str)>>,
+    pub(crate) references: RefCell<BTreeSet<String>>,
 }
 
 /// Where an expression stands: inside a policy `Fn::Join` does not exist, and policy variables pass untouched.

@@ -374,6 +374,7 @@ fn declared(name: &str, path: &str, scope: &Scope<'_>) -> Result<(), TemplateErr
             .iter()
             .any(|parameter| parameter.name == name)
     {
+        scope.references.borrow_mut().insert(name.to_owned());
         return Ok(());
     }
     let names: Vec<&str> = scope

@@ -84,6 +84,7 @@ pub(crate) fn parse(text: &str) -> Result<Template, TemplateError> {
         mappings: &mappings,
         resources: resources.keys().map(String::as_str).collect(),
         functions: RefCell::default(),
+        references: RefCell::default(),
     };
     let mut parts = Parts::default();
     for (logical_id, value) in resources {
@@ -96,6 +97,7 @@ pub(crate) fn parse(text: &str) -> Result<Template, TemplateError> {
 
     let template = Template {
         functions: scope.functions.into_inner(),
+        references: scope.references.into_inner(),
         has_mappings: root.contains_key("Mappings"),
         parameters,
         mappings,
