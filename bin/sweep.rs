@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::Args;
 use futures::TryStreamExt;
-use jitp_cli::{Batch, BatchFlags, Common, ConfirmFlags, Done, Failure, Order, Report, Result};
+use jitp_cli::{
+    Age, Batch, BatchFlags, Common, ConfirmFlags, Done, Failure, Order, Report, Result,
+};
 use jitp_cloud::{Cloud, CloudSettings, Finding, Kind, Removal, Sweep};
 use serde::Serialize;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 /// Find what was left behind in an account and, if asked, remove it
 ///
@@ -62,27 +63,6 @@ struct Arguments {
     cloud: CloudSettings,
 }
 
-/// A time span as people write it.
-#[derive(Clone, Copy, Debug)]
-struct Age(Duration);
-
-impl FromStr for Age {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-        let unit = match &text[digits.len()..] {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return Err("give a number and a unit: 90m, 12h, 7d".to_owned()),
-        };
-        let number: u32 = digits.parse().map_err(|error| format!("{error}"))?;
-        Ok(Self(Duration::seconds(i64::from(number) * unit)))
-    }
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
@@ -127,7 +107,7 @@ async fn sweep(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let cloud = Cloud::connect(&arguments.cloud).await?;
     let sweep = Sweep {
-        older_than: arguments.older_than.0,
+        older_than: arguments.older_than.duration(),
         readmit: arguments.readmit,
         now: OffsetDateTime::now_utc(),
         named_policies: match kinds.contains(&Kind::Policies) {

@@ -54,6 +54,17 @@ fn in_json_mode_every_error_is_one_object() {
         ("thing-certificates", vec![], 3),
         ("sweep", vec!["--delete"], 2),
         ("ca", vec!["list"], 3),
+        ("fleet-provision", vec!["sensor", "--template", "fleet"], 4),
+        (
+            "fleet-provision",
+            vec!["sensor", "--template", "fleet", "--parameter", "License"],
+            2,
+        ),
+        ("needs-renewal", vec!["sensor"], 4),
+        ("create-claim", vec!["fleet"], 3),
+        ("template", vec!["list"], 3),
+        ("template", vec!["lint", "missing.json"], 3),
+        ("teardown", vec!["fleet"], 2),
         ("create-root", vec!["root", "Luxembourg"], 3),
     ] {
         let ended = folder.run(program, &arguments);

@@ -4,6 +4,7 @@ mod support;
 
 mod bad_network;
 mod cas;
+mod claims;
 mod contract;
 mod faults;
 mod first_connection;
@@ -15,4 +16,5 @@ mod quotas;
 mod registering;
 mod statuses;
 mod sweeping;
+mod templates;
 mod things;

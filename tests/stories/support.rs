@@ -24,6 +24,11 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "thing-certificates" => env!("CARGO_BIN_EXE_thing-certificates"),
         "sweep" => env!("CARGO_BIN_EXE_sweep"),
         "ca" => env!("CARGO_BIN_EXE_ca"),
+        "fleet-provision" => env!("CARGO_BIN_EXE_fleet-provision"),
+        "needs-renewal" => env!("CARGO_BIN_EXE_needs-renewal"),
+        "create-claim" => env!("CARGO_BIN_EXE_create-claim"),
+        "template" => env!("CARGO_BIN_EXE_template"),
+        "teardown" => env!("CARGO_BIN_EXE_teardown"),
         "pub" => env!("CARGO_BIN_EXE_pub"),
         "sub" => env!("CARGO_BIN_EXE_sub"),
         "iot-local" => env!("CARGO_BIN_EXE_iot-local"),
@@ -33,7 +38,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 14] = [
+pub(crate) const PROGRAMS: [&str; 19] = [
     "create-root",
     "register",
     "provision",
@@ -47,6 +52,11 @@ pub(crate) const PROGRAMS: [&str; 14] = [
     "thing-certificates",
     "sweep",
     "ca",
+    "fleet-provision",
+    "needs-renewal",
+    "create-claim",
+    "template",
+    "teardown",
     "iot-local",
 ];
 

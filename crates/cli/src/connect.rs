@@ -52,13 +52,31 @@ impl ConnectFlags {
         if let Some(warning) = store.device_key_warning(device) {
             common.warn(warning.to_string());
         }
+        self.options_for(
+            device.as_str(),
+            mqtt_identity(&identity)?,
+            describe_endpoint,
+        )
+        .await
+    }
+
+    /// As [`ConnectFlags::options`], for a certificate of any kind and a client id.
+    ///
+    /// # Errors
+    /// When endpoint or roots cannot be used.
+    pub async fn options_for(
+        &self,
+        client_id: &str,
+        identity: Identity,
+        describe_endpoint: impl AsyncFnOnce() -> Result<String>,
+    ) -> Result<Options> {
         let trust = self.trust()?;
         let endpoint: Endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.parse(),
             None => describe_endpoint().await?.parse(),
         }
         .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))?;
-        let mut options = Options::new(endpoint, device.as_str(), mqtt_identity(&identity)?, trust);
+        let mut options = Options::new(endpoint, client_id, identity, trust);
         options.version = self.mqtt_version;
         let total_timeout = Duration::from_secs(self.connect_timeout);
         options.retry = Retry {
@@ -105,13 +123,12 @@ fn narrate(common: &Common, device: &ThingName, event: &Event) {
     }
 }
 
-fn mqtt_identity(device: &DeviceIdentity) -> Result<Identity> {
-    let chain: String = device
-        .certificates()
-        .iter()
-        .map(|certificate| certificate.to_pem())
-        .collect();
+/// A key and its certificates as an MQTT session presents them.
+///
+/// # Errors
+/// When they cannot be used in TLS.
+pub fn mqtt_identity(device: &DeviceIdentity) -> Result<Identity> {
     let key = device.private_key().to_pem();
-    Identity::from_pem(chain.as_bytes(), key.as_bytes())
+    Identity::from_pem(device.chain_pem().as_bytes(), key.as_bytes())
         .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
 }

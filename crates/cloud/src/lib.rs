@@ -20,6 +20,7 @@ mod registration;
 mod registry;
 mod statuses;
 mod sweep;
+mod teardown;
 mod templates;
 mod templating;
 mod things;
@@ -57,6 +58,7 @@ pub use registration::{Outcome, Registered, RegisteredTemplate, Registration, Re
 pub use registry::Missing;
 pub use statuses::StatusChange;
 pub use sweep::{Finding, Kind, Removal, Sweep};
+pub use teardown::{Left, Teardown, TeardownError, TeardownReach, TeardownStep};
 pub use templates::{
     NewTemplate, ProvisioningTemplate, TemplateChange, TemplateKind, TemplateSummary,
     TemplateVersion,

@@ -224,7 +224,7 @@ impl Cloud {
     }
 
     /// A certificate that was never activated may have been attached by a template that failed later.
-    async fn remove_certificate(&self, id: &str) -> Result<(), CloudError> {
+    pub(crate) async fn remove_certificate(&self, id: &str) -> Result<(), CloudError> {
         let Some(found) = self.certificate(id).await? else {
             return Ok(());
         };

@@ -1,8 +1,14 @@
-//! Certificate signing requests (PKCS #10, RFC 2986): read, and found to be signed by the key they ask for.
+//! Certificate signing requests (PKCS #10, RFC 2986): made, read, and found to be signed by the key they ask for.
 
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer};
 
-use crate::failure::{Class, Classified};
+use crate::{
+    ca::PrivateKey,
+    failure::{Class, Classified},
+    names::ThingName,
+};
 
 /// A certificate signing request whose signature is good.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +30,12 @@ pub enum SigningRequestError {
     /// Whoever made the request does not hold the key.
     #[error("the request is not signed by the key it asks a certificate for")]
     Signature,
+    /// The cryptographic library failed.
+    #[error("the signing request could not be made: {detail}")]
+    Unmade {
+        /// What it said.
+        detail: String,
+    },
     /// AWS takes at most this much (API reference, "CreateCertificateFromCsr").
     #[error("the request has {length} characters, and AWS takes at most {MAX_CHARACTERS}")]
     TooLong {
@@ -34,7 +46,10 @@ pub enum SigningRequestError {
 
 impl Classified for SigningRequestError {
     fn class(&self) -> Class {
-        Class::Configuration
+        match self {
+            Self::Unmade { .. } => Class::Unexpected,
+            _ => Class::Configuration,
+        }
     }
 }
 
@@ -64,6 +79,27 @@ impl SigningRequest {
             pem: pem.to_owned(),
             public_key_info: public_key.raw.to_vec(),
         })
+    }
+
+    /// Makes a request for a key, with a common name of at most 64 characters of `name`.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn create(key: &PrivateKey, name: &ThingName) -> Result<Self, SigningRequestError> {
+        let failed = |error: rcgen::Error| SigningRequestError::Unmade {
+            detail: error.to_string(),
+        };
+        let pair = PrivatePkcs8KeyDer::from(key.pkcs8_der());
+        let pair = KeyPair::try_from(&pair).map_err(failed)?;
+        let mut parameters = CertificateParams::default();
+        // X.520 has room for 64 characters where AWS allows a thing 128.
+        let common_name: String = name.as_str().chars().take(64).collect();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        let request = parameters.serialize_request(&pair).map_err(failed)?;
+        Self::from_pem(&request.pem().map_err(failed)?)
     }
 
     /// The text as it was read.
@@ -109,6 +145,23 @@ mod tests {
         let key = key();
         let request = SigningRequest::from_pem(&request(&key, &key)).unwrap();
         assert_eq!(request.public_key_info(), key.public_key_to_der().unwrap());
+    }
+
+    #[test]
+    fn a_request_made_here_is_one_to_openssl_whatever_the_kind_of_key() {
+        use crate::ca::KeyType;
+        for key_type in [KeyType::P256, KeyType::P384, KeyType::Rsa2048] {
+            let key = PrivateKey::generate(key_type).unwrap();
+            let name = "x".repeat(100).parse().unwrap();
+            let made = SigningRequest::create(&key, &name).unwrap();
+            let judge = openssl::x509::X509Req::from_pem(made.pem().as_bytes()).unwrap();
+            let public = judge.public_key().unwrap();
+            assert!(judge.verify(&public).unwrap());
+            assert_eq!(public.public_key_to_der().unwrap(), made.public_key_info());
+            let names: Vec<_> = judge.subject_name().entries().collect();
+            assert_eq!(names.len(), 1);
+            assert_eq!(names[0].data().as_slice(), "x".repeat(64).as_bytes());
+        }
     }
 
     #[test]

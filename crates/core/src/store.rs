@@ -3,8 +3,10 @@
 //! What a script can rely on: a file appears whole or not at all, a key is for its owner only from its first byte on,
 //! nothing that exists is ever overwritten, and no symbolic link is followed, neither in reading nor in writing.
 
+mod claims;
 mod error;
 mod file;
+mod provisioning;
 mod staged;
 mod things;
 
@@ -16,6 +18,7 @@ use std::{
 use rustls_pki_types::CertificateDer;
 
 pub use error::StoreError;
+pub use provisioning::ProvisioningFolder;
 use staged::{Published, Staged, sync_directory};
 pub use things::ThingFiles;
 
@@ -218,9 +221,16 @@ impl Store {
     /// When a file is missing or is not what it should be, or the key is not that of the file's first certificate.
     pub fn load_device(&self, name: &ThingName) -> Result<DeviceIdentity, StoreError> {
         for files in [self.device_files(name), self.thing_files(name).identity()] {
-            if let Some(pair) = read_pair(&files)? {
-                return identity(name, &pair, files);
-            }
+            let found = match read_pair(&files) {
+                Ok(None) => continue,
+                Ok(Some(pair)) => identity(name, &pair, files),
+                Err(error) => Err(error),
+            };
+            // A machine that stopped while a new identity took the place of the old one has one of each.
+            return match found {
+                Err(error) => self.half_swapped(name).ok_or(error),
+                found => found,
+            };
         }
         Err(StoreError::DeviceNotFound {
             name: name.clone(),
@@ -300,6 +310,11 @@ impl DeviceIdentity {
         &self.certificates
     }
 
+    /// The certificates as PEM text, in the order of the file.
+    pub fn chain_pem(&self) -> String {
+        self.certificates.iter().map(Certificate::to_pem).collect()
+    }
+
     /// The certificates as rustls takes them, in the order of the file.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.certificates
@@ -312,6 +327,20 @@ impl DeviceIdentity {
     pub fn private_key(&self) -> &PrivateKey {
         &self.private_key
     }
+}
+
+/// Writes a file that holds no secret, whole or not at all, in place of what has its name.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), StoreError> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    file::exists(path)?;
+    staged::replace(dir, path, contents, staged::PUBLIC)?;
+    sync_directory(dir)
 }
 
 struct Pair {

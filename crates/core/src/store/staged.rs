@@ -113,18 +113,57 @@ fn temporary(dir: &Path, target: &Path, mode: u32) -> io::Result<NamedTempFile> 
 }
 
 /// Writes a file in place of what has its name: the name always leads to a whole file, the old or the new.
-pub(super) fn replace(dir: &Path, target: &Path, contents: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        let mut file = temporary(dir, target, PUBLIC)?;
-        file.write_all(contents)?;
-        file.as_file().sync_all()?;
-        file.persist(target).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|source| StoreError::Write {
-        path: target.to_owned(),
-        source,
-    })
+pub(super) fn replace(
+    dir: &Path,
+    target: &Path,
+    contents: &[u8],
+    mode: u32,
+) -> Result<(), StoreError> {
+    Replacement::write(dir, target, contents, mode)?.rename(target, true)
+}
+
+/// A file whose contents are on the disk under a temporary name. Dropping it removes it.
+pub(super) struct Replacement(NamedTempFile);
+
+impl Replacement {
+    /// Writes the contents to a file beside `target`, in the folder `dir`, and sees them onto the disk.
+    pub(super) fn write(
+        dir: &Path,
+        target: &Path,
+        contents: &[u8],
+        mode: u32,
+    ) -> Result<Self, StoreError> {
+        let write = || {
+            let mut file = temporary(dir, target, mode)?;
+            file.write_all(contents)?;
+            file.as_file().sync_all()?;
+            Ok(Self(file))
+        };
+        write().map_err(|source| StoreError::Write {
+            path: target.to_owned(),
+            source,
+        })
+    }
+
+    /// Gives it its name, taking that from what has it if that is to be.
+    pub(super) fn rename(self, target: &Path, replace: bool) -> Result<(), StoreError> {
+        let named = match replace {
+            true => self.0.persist(target),
+            false => self.0.persist_noclobber(target),
+        };
+        match named {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(StoreError::AlreadyExists {
+                    path: target.to_owned(),
+                })
+            }
+            Err(error) => Err(StoreError::Write {
+                path: target.to_owned(),
+                source: error.error,
+            }),
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]

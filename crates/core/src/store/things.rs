@@ -161,7 +161,7 @@ impl Store {
         let path = self.thing_files(name).record;
         let dir = self.folder(THINGS)?;
         file::exists(&path)?; // a link or a folder of that name is not written through or over
-        staged::replace(&dir, &path, record.as_bytes())?;
+        staged::replace(&dir, &path, record.as_bytes(), staged::PUBLIC)?;
         sync_directory(&dir)
     }
 

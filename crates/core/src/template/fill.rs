@@ -282,3 +282,10 @@ pub fn policy_name_for_document(document: &str) -> String {
     let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, document.as_bytes());
     hex::encode_upper(hash.as_ref())
 }
+
+/// Whether a policy may be one that a template made from a document, by its name ([`policy_name_for_document`]).
+#[must_use]
+pub fn is_policy_name_of_document(name: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
+    name.len() == 40 && name.bytes().all(digit)
+}

@@ -37,10 +37,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 pub use error::{Problem, TemplateError};
-pub use fill::policy_name_for_document;
+pub use fill::{is_policy_name_of_document, policy_name_for_document};
 pub use jitp::JITP_PARAMETERS;
 
-use expression::{List, Mappings, Node, Text};
+use expression::{List, Mappings, Node, Text, Values};
 
 /// Most characters AWS IoT takes as a template body (AWS IoT API reference, "CreateProvisioningTemplate" and
 /// "RegistrationConfig").
@@ -261,6 +261,12 @@ impl Template {
             .collect()
     }
 
+    /// The parameters, each with whether it has a `Default`.
+    pub(crate) fn parameters_with_defaults(&self) -> impl Iterator<Item = (&str, bool)> {
+        let parameters = self.parameters.iter();
+        parameters.map(|parameter| (parameter.name.as_str(), parameter.default.is_some()))
+    }
+
     /// The declared parameters that have neither one of these values nor a default: just-in-time provisioning with
     /// them fails, and the certificate stays PENDING_ACTIVATION for ever.
     #[must_use]
@@ -328,6 +334,27 @@ impl Template {
                 _ => None,
             });
         unique(names)
+    }
+
+    /// The names of the policies that are made from its documents, as far as those are the same for every device.
+    #[must_use]
+    pub fn document_policies(&self) -> Vec<String> {
+        let values = Values {
+            parameter: &|_| None,
+            mappings: &self.mappings,
+        };
+        let documents = self
+            .policies
+            .iter()
+            .filter_map(|policy| match &policy.source {
+                PolicySourcePart::Text(text) => text.constant(&self.mappings),
+                PolicySourcePart::Object(node) => {
+                    let document = node.evaluate(&values).ok()?;
+                    Some(document.to_string())
+                }
+                PolicySourcePart::Name(_) => None,
+            });
+        unique(documents.map(|document| policy_name_for_document(&document)))
     }
 
     /// The thing type it names outright. It must exist before a device connects.

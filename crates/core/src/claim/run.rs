@@ -1,0 +1,503 @@
+//! The exchange of a claim for an identity, step by step, each on the disk before the next.
+//!
+//! The key is written before a certificate is asked for it, and the certificate before it is registered, because from
+//! the moment RegisterThing is sent the service may count the device as provisioned: whoever loses the key then has
+//! lost the device. All of that is in a folder of its own ([`ProvisioningFolder`]). Only what was accepted, and has
+//! connected, takes the place of what the device had; a refusal takes the folder away.
+
+use super::{
+    attempt::{Asked, Attempt, Record, Step, thing_name},
+    error::ClaimError,
+    exchange::{Exchange, Operation, OwnershipToken, Registered},
+    provisioning::{Keys, Outcome, Progress, Provisioned, Provisioning, ProvisioningStopped},
+};
+use crate::{
+    ca::PrivateKey,
+    csr::SigningRequest,
+    failure::{Class, Classified},
+    mqtt::{Event, Identity, IdentityError, MqttError, Options, Retry, Session},
+    names::ThingName,
+    store::{DeviceIdentity, ProvisioningFolder, StoreError},
+};
+
+pub(super) struct Run<'a> {
+    asked: Asked,
+    of: &'a Provisioning<'a>,
+    progress: &'a mut dyn FnMut(&Progress),
+}
+
+/// What is to become of the folder when a step fails.
+enum Fate {
+    /// The service may have acted: another run goes on from here.
+    Keep,
+    /// Nothing in it is of use to anybody.
+    Discard,
+}
+
+type Failed = Box<(ClaimError, Fate)>;
+
+impl<'a> Run<'a> {
+    pub(super) fn new(of: &'a Provisioning<'a>, progress: &'a mut dyn FnMut(&Progress)) -> Self {
+        Self {
+            asked: Asked::of(of),
+            of,
+            progress,
+        }
+    }
+
+    pub(super) async fn finish(mut self) -> Result<Provisioned, Box<ProvisioningStopped>> {
+        let stopped = |error| {
+            let kept = None;
+            Box::new(ProvisioningStopped { error, kept })
+        };
+        let folder = self.of.store.open_provisioning(self.of.device);
+        let folder = match folder.map_err(|error| stopped(error.into()))? {
+            Some(folder) => folder,
+            None => {
+                let device = self.of.device.clone();
+                return Err(stopped(ClaimError::UnderWay { device }));
+            }
+        };
+        let path = folder.path().to_owned();
+        match self.steps(&folder).await {
+            Ok(done) => {
+                folder.remove().map_err(|error| stopped(error.into()))?;
+                (self.progress)(&Progress::Cleaned);
+                Ok(done)
+            }
+            Err(failed) => {
+                let (error, fate) = *failed;
+                let left = match fate {
+                    Fate::Keep => true,
+                    Fate::Discard => folder.remove().is_err(),
+                };
+                let kept = left.then_some(path);
+                Err(Box::new(ProvisioningStopped { error, kept }))
+            }
+        }
+    }
+
+    async fn steps(&mut self, folder: &ProvisioningFolder) -> Result<Provisioned, Failed> {
+        let attempt = Attempt::load(folder).map_err(keep)?;
+        let attempt = self.still_wanted(attempt, folder)?;
+        // Only what was accepted may have begun to take its place.
+        let accepted = |attempt: &Attempt| matches!(attempt.step, Step::Accepted { .. });
+        if !attempt.as_ref().is_some_and(accepted)
+            && let Some(present) = self.present().map_err(|error| match attempt {
+                Some(_) => keep(error),
+                None => discard(error),
+            })?
+        {
+            return Ok(present);
+        }
+        match attempt {
+            Some(attempt) => {
+                (self.progress)(&Progress::Resumed);
+                self.go_on(attempt, folder).await
+            }
+            None => {
+                folder.clear().map_err(discard)?;
+                let exchange = self.connect().await.map_err(discard)?;
+                self.begin(exchange, folder).await
+            }
+        }
+    }
+
+    /// An earlier attempt counts only for what it was made for.
+    fn still_wanted(
+        &self,
+        attempt: Option<Attempt>,
+        folder: &ProvisioningFolder,
+    ) -> Result<Option<Attempt>, Failed> {
+        let Some(attempt) = attempt else {
+            return Ok(None);
+        };
+        let difference = match attempt.renews == self.of.renew {
+            true => attempt.asked.difference(&self.asked),
+            false => Some("aim: the one was a renewal, the other is none"),
+        };
+        match (difference, &attempt.step) {
+            (None, _) => Ok(Some(attempt)),
+            (Some(what), Step::Accepted { .. }) => {
+                let error = ClaimError::AcceptedOtherwise {
+                    device: self.of.device.clone(),
+                    what,
+                    folder: folder.path().to_owned(),
+                };
+                Err(keep(error))
+            }
+            (Some(_), _) => Ok(None),
+        }
+    }
+
+    /// The identity the device has already, unless it is to be renewed.
+    fn present(&self) -> Result<Option<Provisioned>, ClaimError> {
+        let (store, device) = (self.of.store, self.of.device);
+        if self.of.renew {
+            return Ok(None);
+        }
+        let Some(record) = Record::load(store, device)? else {
+            store.check_device_is_free(device)?;
+            return Ok(None);
+        };
+        let identity = match store.load_device(&record.thing_name) {
+            // Moved aside, to begin anew.
+            Err(StoreError::DeviceNotFound { .. }) => return Ok(None),
+            other => other?,
+        };
+        if let Some(what) = record.asked.difference(&self.asked) {
+            let device = device.clone();
+            return Err(ClaimError::ProvisionedOtherwise { device, what });
+        }
+        Ok(Some(Provisioned {
+            outcome: Outcome::Unchanged,
+            certificate_id: identity.certificate().id().to_string(),
+            files: store.device_files(&record.thing_name),
+            thing_name: record.thing_name,
+            device_configuration: record.device_configuration,
+        }))
+    }
+
+    async fn connect(&self) -> Result<Exchange, ClaimError> {
+        let create = match self.of.keys {
+            Keys::Own(_) => Operation::CreateCertificateFromCsr,
+            Keys::Aws => Operation::CreateKeysAndCertificate,
+        };
+        let session = self.session(self.of.connection.clone()).await?;
+        let (format, patience) = (self.of.format, self.of.patience);
+        Exchange::open(session, self.of.template, create, format, patience).await
+    }
+
+    async fn session(&self, options: Options) -> Result<Session, MqttError> {
+        let listener = self.of.listener.clone();
+        Session::connect(options, move |event: &Event| listener.hear(event)).await
+    }
+
+    /// From nothing to a certificate that is about to be registered.
+    async fn begin(
+        &mut self,
+        mut exchange: Exchange,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        match self.of.keys {
+            Keys::Own(key_type) => {
+                let key = PrivateKey::generate(key_type).map_err(discard)?;
+                folder.save_key(&key).map_err(discard)?;
+                (self.progress)(&Progress::KeyWritten);
+                self.write_attempt(Step::Requested, folder)?;
+                self.certify(exchange, &key, folder).await
+            }
+            Keys::Aws => {
+                let progress = &mut self.progress;
+                let paused = |rejection: &_, pause| {
+                    progress(&Progress::Paused(Clone::clone(rejection), pause));
+                };
+                let (issued, key) = exchange
+                    .keys_and_certificate(paused)
+                    .await
+                    .map_err(discard)?;
+                (self.progress)(&Progress::Issued(issued.certificate.id().to_string()));
+                folder.save_key(&key).map_err(discard)?;
+                (self.progress)(&Progress::KeyWritten);
+                folder
+                    .save_certificate(&issued.chain_pem)
+                    .map_err(discard)?;
+                (self.progress)(&Progress::CertificateWritten);
+                self.register(exchange, issued.token, folder).await
+            }
+        }
+    }
+
+    /// Has a key of our own certified.
+    async fn certify(
+        &mut self,
+        mut exchange: Exchange,
+        key: &PrivateKey,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        let request = SigningRequest::create(key, self.of.device).map_err(discard)?;
+        let progress = &mut self.progress;
+        let paused = |rejection: &_, pause| {
+            progress(&Progress::Paused(Clone::clone(rejection), pause));
+        };
+        let issued = exchange
+            .certificate_from_csr(request.pem(), key, paused)
+            .await;
+        let issued = issued.map_err(discard)?;
+        (self.progress)(&Progress::Issued(issued.certificate.id().to_string()));
+        folder
+            .save_certificate(&issued.chain_pem)
+            .map_err(discard)?;
+        (self.progress)(&Progress::CertificateWritten);
+        self.register(exchange, issued.token, folder).await
+    }
+
+    async fn register(
+        &mut self,
+        mut exchange: Exchange,
+        token: OwnershipToken,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        let step = Step::Registering {
+            certificate_ownership_token: token.clone(),
+        };
+        self.write_attempt(step, folder)?;
+        let registered = self.ask_to_register(&mut exchange, &token).await;
+        let registered = registered.map_err(|error| match certainly_not_registered(&error) {
+            true => discard(error),
+            false => keep(error),
+        })?;
+        exchange.close().await;
+        self.accepted(registered, folder).await
+    }
+
+    async fn ask_to_register(
+        &mut self,
+        exchange: &mut Exchange,
+        token: &OwnershipToken,
+    ) -> Result<Registered, ClaimError> {
+        let progress = &mut self.progress;
+        let paused = |rejection: &_, pause| {
+            progress(&Progress::Paused(Clone::clone(rejection), pause));
+        };
+        exchange
+            .register(token, &self.asked.parameters, paused)
+            .await
+    }
+
+    /// Goes on where an earlier run was broken off.
+    async fn go_on(
+        &mut self,
+        attempt: Attempt,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        match attempt.step {
+            Step::Requested => {
+                let exchange = self.connect().await.map_err(discard)?;
+                match folder.load_key().map_err(discard)? {
+                    Some(key) => self.certify(exchange, &key, folder).await,
+                    None => self.begin(exchange, folder).await,
+                }
+            }
+            Step::Registering {
+                certificate_ownership_token,
+            } => {
+                self.register_again(certificate_ownership_token, folder)
+                    .await
+            }
+            Step::Accepted {
+                thing_name,
+                device_configuration,
+            } => {
+                let registered = Registered {
+                    thing_name,
+                    device_configuration,
+                };
+                self.prove_and_swap(registered, folder).await
+            }
+        }
+    }
+
+    /// RegisterThing may have been accepted, and the answer lost. It is asked again; if that is rejected, what the
+    /// certificate can do tells the truth.
+    async fn register_again(
+        &mut self,
+        token: OwnershipToken,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        if folder.load_next().map_err(keep)?.is_none() {
+            // The files were lost with the machine's last writes: nothing was sent before they were on the disk.
+            folder.clear().map_err(discard)?;
+            let exchange = self.connect().await.map_err(discard)?;
+            return self.begin(exchange, folder).await;
+        }
+        let mut exchange = self.connect().await.map_err(keep)?;
+        let error = match self.ask_to_register(&mut exchange, &token).await {
+            Ok(registered) => {
+                exchange.close().await;
+                return self.accepted(registered, folder).await;
+            }
+            Err(error) => error,
+        };
+        exchange.close().await;
+        if !certainly_not_registered(&error) {
+            return Err(keep(error));
+        }
+        if self.connects_already(folder).await {
+            let record = Record::load(self.of.store, self.of.device).map_err(keep)?;
+            let registered = Registered {
+                thing_name: thing_name(self.of.store, self.of.device).map_err(keep)?,
+                // The answer had it, and the answer is lost.
+                device_configuration: record
+                    .map(|record| record.device_configuration)
+                    .unwrap_or_default(),
+            };
+            return self.accepted(registered, folder).await;
+        }
+        // A token that is used up or too old says nothing about the device.
+        let stale =
+            matches!(&error, ClaimError::Rejected { rejection, .. } if rejection.is_about_token());
+        if !stale {
+            return Err(discard(error));
+        }
+        folder.clear().map_err(discard)?;
+        let exchange = self.connect().await.map_err(discard)?;
+        self.begin(exchange, folder).await
+    }
+
+    /// Whether the next certificate gets in under the name that the thing was expected to get.
+    async fn connects_already(&self, folder: &ProvisioningFolder) -> bool {
+        let Ok(Some(next)) = folder.load_next() else {
+            return false;
+        };
+        let Ok(thing) = thing_name(self.of.store, self.of.device) else {
+            return false;
+        };
+        let Ok(options) = self.options_of(&next, &thing) else {
+            return false;
+        };
+        let options = Options {
+            retry: Retry {
+                attempts: 2,
+                ..options.retry
+            },
+            ..options
+        };
+        match self.session(options).await {
+            Ok(session) => {
+                let _ = session.disconnect().await;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn accepted(
+        &mut self,
+        registered: Registered,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        (self.progress)(&Progress::Accepted(registered.thing_name.clone()));
+        if self.of.renew {
+            let thing = thing_name(self.of.store, self.of.device).map_err(keep)?;
+            let registered = registered.thing_name.clone();
+            if registered != thing {
+                return Err(discard(ClaimError::OtherThing { thing, registered }));
+            }
+        }
+        let step = Step::Accepted {
+            thing_name: registered.thing_name.clone(),
+            device_configuration: registered.device_configuration.clone(),
+        };
+        self.save_attempt(step, folder).map_err(keep)?;
+        (self.progress)(&Progress::AcceptanceWritten);
+        self.prove_and_swap(registered, folder).await
+    }
+
+    /// The last part, which may be broken off and done again as often as it takes.
+    async fn prove_and_swap(
+        &mut self,
+        registered: Registered,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        let thing = registered.thing_name;
+        let next = folder.load_next().map_err(keep)?;
+        let next = next.ok_or_else(|| {
+            let name = thing.clone();
+            let path = folder.path().join("next.crt");
+            keep(StoreError::DeviceNotFound { name, path })
+        })?;
+        if self.of.prove {
+            self.prove(&next, &thing).await.map_err(keep)?;
+        }
+        let progress = &mut self.progress;
+        let swapped = |path: &std::path::Path| progress(&Progress::FileSwapped(path.to_owned()));
+        let files = folder.publish(&thing, self.of.renew, swapped);
+        let files = files.map_err(keep)?;
+        let certificate_id = next.certificate().id().to_string();
+        // A renewal changes nothing of what the device was provisioned as.
+        let before = Record::load(self.of.store, self.of.device).map_err(keep)?;
+        let asked = match before {
+            Some(before) if self.of.renew => before.asked,
+            _ => self.asked.clone(),
+        };
+        let record = Record {
+            asked,
+            thing_name: thing.clone(),
+            certificate_id: certificate_id.clone(),
+            device_configuration: registered.device_configuration.clone(),
+        };
+        record.save(folder).map_err(keep)?;
+        (self.progress)(&Progress::RecordWritten);
+        Ok(Provisioned {
+            outcome: match self.of.renew {
+                true => Outcome::Renewed,
+                false => Outcome::Provisioned,
+            },
+            thing_name: thing,
+            certificate_id,
+            files,
+            device_configuration: registered.device_configuration,
+        })
+    }
+
+    async fn prove(&mut self, next: &DeviceIdentity, thing: &ThingName) -> Result<(), ClaimError> {
+        let options = self.options_of(next, thing).map_err(MqttError::from)?;
+        let session = self.session(options).await;
+        let session = session.map_err(|source| ClaimError::NotProved {
+            thing: thing.clone(),
+            source: Box::new(source),
+        })?;
+        let attempts = session.attempts();
+        // It has connected; how the connection ends changes nothing.
+        let _ = session.disconnect().await;
+        (self.progress)(&Progress::Proved(attempts));
+        Ok(())
+    }
+
+    /// The claim's connection, with another identity.
+    fn options_of(
+        &self,
+        next: &DeviceIdentity,
+        thing: &ThingName,
+    ) -> Result<Options, IdentityError> {
+        let key = next.private_key().to_pem();
+        Ok(Options {
+            identity: Identity::from_pem(next.chain_pem().as_bytes(), key.as_bytes())?,
+            client_id: thing.to_string(),
+            ..self.of.connection.clone()
+        })
+    }
+
+    fn write_attempt(&mut self, step: Step, folder: &ProvisioningFolder) -> Result<(), Failed> {
+        self.save_attempt(step, folder).map_err(discard)?;
+        (self.progress)(&Progress::AttemptWritten);
+        Ok(())
+    }
+
+    fn save_attempt(&self, step: Step, folder: &ProvisioningFolder) -> Result<(), ClaimError> {
+        let attempt = Attempt {
+            asked: self.asked.clone(),
+            renews: self.of.renew,
+            step,
+        };
+        attempt.save(folder)
+    }
+}
+
+/// Whether RegisterThing has done nothing: the service said so, or has never heard of it.
+fn certainly_not_registered(error: &ClaimError) -> bool {
+    match error {
+        ClaimError::Rejected { rejection, .. } => !rejection.is_temporary(),
+        ClaimError::Mqtt(error) if matches!(**error, MqttError::PublishRefused { .. }) => true,
+        other => other.class() == Class::Configuration,
+    }
+}
+
+fn keep(error: impl Into<ClaimError>) -> Failed {
+    Box::new((error.into(), Fate::Keep))
+}
+
+fn discard(error: impl Into<ClaimError>) -> Failed {
+    Box::new((error.into(), Fate::Discard))
+}
