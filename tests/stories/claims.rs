@@ -32,7 +32,11 @@ async fn a_claim_is_made_once_and_may_do_what_its_template_needs() {
     );
     let policy = &state.policies["fleet-claim"];
     let version = policy.default_document().expect("a version");
-    assert!(version.text.contains("provisioning-templates/fleet/provision/*"));
+    assert!(
+        version
+            .text
+            .contains("provisioning-templates/fleet/provision/*")
+    );
 
     // openssl judges what it is for.
     let pem = std::fs::read(station.folder.path("fleet.claim.pem")).expect("a certificate");

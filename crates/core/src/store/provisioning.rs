@@ -207,7 +207,8 @@ impl ProvisioningFolder {
         let mut ready = Vec::new();
         for (path, contents, mode) in parts {
             if file::read(path)?.is_none_or(|present| present != *contents) {
-                let staged = staged::Replacement::write(self.store.dir(), path, contents, mode)?;
+                // In here, so that what a crash leaves of it goes with the folder.
+                let staged = staged::Replacement::write(&self.path, path, contents, mode)?;
                 ready.push((staged, path));
             }
         }

@@ -1,6 +1,7 @@
 //! A scripted MQTT server on loopback: real TLS, raw MQTT bytes, and a list of how it behaves on each connection.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -78,6 +79,21 @@ pub(crate) struct Manners {
     pub(crate) mute: bool,
     /// Closes this long after CONNACK.
     pub(crate) hang_up_after: Option<Duration>,
+    /// Answers messages with messages.
+    pub(crate) service: Option<Service>,
+}
+
+/// What answers a message, topic and payload, with messages; at QoS 0, on the connection that asked.
+#[derive(Clone)]
+pub(crate) struct Service(pub(crate) Arc<Answering>);
+
+/// The messages that answer a topic and a payload.
+pub(crate) type Answering = dyn Fn(&str, &[u8]) -> Vec<(String, Vec<u8>)> + Send + Sync;
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Service")
+    }
 }
 
 /// What the server saw.
@@ -284,6 +300,11 @@ async fn serve(
                 let mut seen = seen.lock().unwrap();
                 seen.most_in_flight = seen.most_in_flight.max(unacknowledged);
                 if manners.puback < 0x80 {
+                    if let Some(Service(answer)) = &manners.service {
+                        for (topic, payload) in answer(&topic, &body[at..]) {
+                            reply.extend(publish(&topic, &payload, v5));
+                        }
+                    }
                     seen.published.push((topic, body[at..].to_vec()));
                 }
             }
@@ -357,6 +378,28 @@ async fn serve(
             return;
         }
     }
+}
+
+/// A PUBLISH at QoS 0.
+fn publish(topic: &str, payload: &[u8], v5: bool) -> Vec<u8> {
+    let mut body = (topic.len() as u16).to_be_bytes().to_vec();
+    body.extend(topic.as_bytes());
+    if v5 {
+        body.push(0);
+    }
+    body.extend(payload);
+    let mut packet = vec![0x30];
+    let mut length = body.len();
+    loop {
+        let more = length >= 128;
+        packet.push((length % 128) as u8 | if more { 0x80 } else { 0 });
+        length /= 128;
+        if !more {
+            break;
+        }
+    }
+    packet.extend(body);
+    packet
 }
 
 /// The next packet: first byte and body. `None` at the end.
