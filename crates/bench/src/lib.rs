@@ -88,14 +88,14 @@ impl Device {
         self.issued.certificate_pem()
     }
 
-    /// How it dials a server of this root: TLS 1.3, AES-256-GCM, X25519, every handshake a full one. OpenSSL 3.0
+    /// How it dials a server of this root: TLS 1.3, AES-128-GCM, X25519, every handshake a full one. OpenSSL 3.0
     /// has no post-quantum key exchange, so that it is not offered to anybody.
     ///
     /// # Errors
     /// The root is no certificate.
     pub fn dialler(&self, server_root_pem: &str, address: SocketAddr) -> Result<Dialler> {
         let mut provider = default_provider();
-        provider.cipher_suites = vec![cipher_suite::TLS13_AES_256_GCM_SHA384];
+        provider.cipher_suites = vec![cipher_suite::TLS13_AES_128_GCM_SHA256];
         provider.kx_groups = vec![kx_group::X25519];
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(server_root_pem.as_bytes())?)?;

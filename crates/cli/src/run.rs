@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,8 +49,9 @@ where
     )
 }
 
-/// Runs a program that serves many connections, on all cores. It hears of signals itself, and its
-/// exit code is its own.
+/// Runs a program that serves many connections, on half of the cores: the other half is for those who
+/// connect, and the fewer threads there are, the more of what is ready at the same time is done in one
+/// go. It hears of signals itself, and its exit code is its own.
 pub fn run_threaded<A, F>(program: F) -> ExitCode
 where
     A: clap::Args,
@@ -57,7 +59,12 @@ where
 {
     start(
         async |arguments, common: &Common| program(arguments, common, Signals::listen()?).await,
-        || Builder::new_multi_thread().enable_all().build(),
+        || {
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(cores.div_ceil(2));
+            builder.enable_all().build()
+        },
     )
 }
 
@@ -228,11 +235,12 @@ fn complain(failure: &Failure, name: &str, json: bool) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Log lines go to stderr: warnings with `-v`… the programs' own sentences are not log lines.
+/// Log lines go to stderr: errors, and that a call is made again; more with `-v`. The programs' own sentences are
+/// not log lines.
 fn log(common: &Common) {
     let level = match (common.quiet, common.verbose) {
         (true, _) => "off",
-        (false, 0) => "error",
+        (false, 0) => "error,jitp_cloud::call=warn",
         (false, 1) => "info,aws_config=warn,aws_sdk_iot=warn",
         (false, _) => "debug",
     };

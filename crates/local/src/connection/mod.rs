@@ -137,7 +137,12 @@ where
                     }
                     _ => return Ending::Lost,
                 },
-                () = self.link.wake.notified() => false,
+                () = self.link.wake.notified() => {
+                    // Whoever else has something to read goes first: what they publish to this
+                    // connection leaves in the same write.
+                    tokio::task::yield_now().await;
+                    false
+                }
                 () = timer.as_mut() => true,
             };
             if fired {

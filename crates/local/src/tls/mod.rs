@@ -9,8 +9,8 @@ mod verifier;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ServerConnection};
+use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::x509::{X509, X509Fault};
@@ -85,7 +85,16 @@ impl Peer {
 /// # Errors
 /// The key is not one of the certificate, or of a kind TLS does not know.
 pub fn server_config(identity: ServerIdentity) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    // AES-128 first, and the server's order counts, as with AWS's security policies.
+    let rank = |suite: &SupportedCipherSuite| match suite.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+        _ => 1,
+    };
+    provider.cipher_suites.sort_by_key(rank);
+    let provider = Arc::new(provider);
     let verifier = PossessionVerifier::new(provider.signature_verification_algorithms);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -94,6 +103,7 @@ pub fn server_config(identity: ServerIdentity) -> Result<Arc<ServerConfig>, rust
     // A session that could be resumed would outlive the deactivation of its certificate.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![ALPN_MQTT.to_vec()];
     Ok(Arc::new(config))
 }
