@@ -13,6 +13,7 @@ mod data_plane;
 pub mod diary;
 mod events;
 pub mod gate;
+mod http;
 mod identity;
 mod just_in_time;
 pub mod model;

@@ -26,6 +26,7 @@ use crate::control::{self, ControlSettings, Faults, Offered};
 use crate::data_plane;
 use crate::diary::Diary;
 use crate::gate::Gate;
+use crate::http::{self, HEAD_DEADLINE};
 use crate::identity::{IdentityError, ServerCa};
 use crate::storage::{Storage, StorageError};
 use crate::tls;
@@ -224,14 +225,9 @@ impl Local {
         };
         let service = control::service(data_plane::plug_in(settings, &broker));
         let router = local.own_routes().fallback_service(service);
-        let stop = shutdown.clone();
+        let (entries, stop) = (local.diary.clone(), shutdown.clone());
         local.tasks.push(tokio::spawn(async move {
-            let served = axum::serve(control_listener, router)
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await;
-            if let Err(error) = served {
-                tracing::error!("the control plane stopped: {error}");
-            }
+            http::serve(control_listener, router, entries, HEAD_DEADLINE, stop).await;
         }));
         let tls = tls::server_config(identity)?;
         let events = broker.clone();
