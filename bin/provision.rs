@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jitp_cli::{Common, ConnectFlags, Failure, Report, Result};
 use jitp_cloud::{Cloud, CloudSettings};
-use jitp_core::ca::{Attribute, DeviceSubject, KeyType, Profile, Validity};
+use jitp_core::ca::{Asked, Attribute, DeviceSubject, KeyType, Profile, Validity};
 use jitp_core::failure::Class;
 use jitp_core::names::{CaName, ThingName};
 use jitp_core::store::{Files, Store};
@@ -47,13 +47,13 @@ struct Arguments {
 #[derive(Args)]
 #[command(next_help_heading = "Certificate options")]
 struct CertificateFlags {
-    /// Key type: p256, p384, rsa2048, rsa3072 or rsa4096
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    key_type: KeyType,
+    /// Key type: p256, p384, rsa2048, rsa3072 or rsa4096 [default: p256]
+    #[arg(long, value_name = "TYPE")]
+    key_type: Option<KeyType>,
 
-    /// How long it is valid: days, a date, or `ca` for as long as the CA
-    #[arg(long, value_name = "DAYS|DATE|ca", default_value = "500")]
-    validity: Validity,
+    /// How long it is valid: days, a date, or `ca` for as long as the CA [default: 500]
+    #[arg(long, value_name = "DAYS|DATE|ca")]
+    validity: Option<Validity>,
 
     /// Country in the subject, two letters
     #[arg(long, value_name = "C")]
@@ -97,6 +97,17 @@ impl CertificateFlags {
             }
         }
         Ok(subject)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut profile = Profile::device();
+        if let Some(key_type) = self.key_type {
+            profile = profile.with_key_type(key_type);
+        }
+        if let Some(validity) = self.validity {
+            profile = profile.with_validity(validity);
+        }
+        profile
     }
 }
 
@@ -170,7 +181,7 @@ async fn provision(arguments: Arguments, common: &Common) -> Result<()> {
     })
 }
 
-/// The id of the certificate the device has, if it is whole, valid and of this CA.
+/// The id of the certificate the device has, if it is whole, valid, of this CA and what is asked for.
 fn existing(store: &Store, files: &Files, arguments: &Arguments) -> Result<Option<String>> {
     if !files.key.exists() || !files.certificate.exists() {
         return Ok(None);
@@ -194,6 +205,14 @@ fn existing(store: &Store, files: &Files, arguments: &Arguments) -> Result<Optio
     if !certificate.is_valid_at(OffsetDateTime::now_utc()) {
         return Err(conflict("and is not valid today"));
     }
+    let asked = Asked {
+        subject: &arguments.certificate.subject(&arguments.device)?,
+        key_type: arguments.certificate.key_type,
+        validity: arguments.certificate.validity,
+    };
+    if let Some(difference) = asked.difference(certificate, device.private_key().key_type(), &ca) {
+        return Err(conflict(&difference));
+    }
     Ok(Some(certificate.id().to_string()))
 }
 
@@ -208,9 +227,7 @@ fn issue(store: &Store, arguments: &Arguments, common: &Common) -> Result<String
         &arguments.ca,
         passphrase.as_ref().map(|bytes| bytes.as_slice()),
     )?;
-    let profile = Profile::device()
-        .with_key_type(arguments.certificate.key_type)
-        .with_validity(arguments.certificate.validity);
+    let profile = arguments.certificate.profile();
     let issued = ca.issue(subject, &profile, OffsetDateTime::now_utc())?;
     store.save_device(&issued)?;
     Ok(issued.id().to_string())

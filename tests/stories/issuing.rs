@@ -71,6 +71,26 @@ fn json_says_the_same_in_the_words_of_the_api() {
 }
 
 #[test]
+fn a_device_is_not_called_unchanged_when_something_else_was_asked_for() {
+    let folder = Folder::new();
+    folder.run("create-root", &NOTHING).ok();
+    let made = ["pump", "--organization=Acme", "--validity=30"];
+    folder.run("provision", &made).ok();
+    for same in [&made[..], &["pump"], &["pump", "--key-type=p256"]] {
+        assert!(folder.run("provision", same).ok().contains("unchanged"));
+    }
+    for (other, says) in [
+        ("--key-type=rsa2048", "rsa2048 is asked for"),
+        ("--organization=Emca", "Emca is asked for"),
+        ("--serial-number=7", "=7 is asked for"),
+        ("--validity=60", "60d is asked for"),
+    ] {
+        let stderr = folder.run("provision", &["pump", other]).fails(5);
+        assert!(stderr.contains(says), "{stderr}");
+    }
+}
+
+#[test]
 fn the_subject_takes_the_seeds_places_and_more_for_templates() {
     let folder = Folder::new();
     folder
