@@ -118,3 +118,52 @@ async fn an_endpoint_that_keeps_silent_is_given_up() {
     assert!(stderr.contains("after 1 attempt"), "{stderr}");
     hold.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let station = Station::registered().await;
+    let endless = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let url = format!("http://{}", endless.local_addr().expect("an address"));
+    let serving = tokio::spawn(async move {
+        while let Ok((mut caller, _)) = endless.accept().await {
+            tokio::spawn(async move {
+                let head =
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"thingName\":\"";
+                let _ = caller.read(&mut [0; 4096]).await;
+                let _ = caller.write_all(head.as_bytes()).await;
+                while caller.write_all(&[b'x'; 65536]).await.is_ok() {}
+            });
+        }
+    });
+    let asked = station
+        .folder
+        .command("device-status", &["a"])
+        .env("AWS_ENDPOINT_URL", url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let ended = tokio::task::block_in_place(|| station.folder.finish(asked));
+    let stderr = ended.fails(1);
+    assert!(stderr.contains("length limit exceeded"), "{stderr}");
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_an_endpoint_that_does_not_answer_is_not_silent() {
+    let station = Station::registered().await;
+    let nobody = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let url = format!("http://{}", nobody.local_addr().expect("an address"));
+    drop(nobody);
+    let asked = station
+        .folder
+        .command("device-status", &["a"])
+        .env("AWS_ENDPOINT_URL", url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let ended = tokio::task::block_in_place(|| station.folder.finish(asked));
+    let stderr = ended.fails(7);
+    assert!(stderr.contains("calling again (1 of 5 failed)"), "{stderr}");
+}

@@ -76,7 +76,12 @@ impl Cloud {
             let Some(pause) = pause else {
                 return Err(error);
             };
-            tracing::info!(operation, ?pause, "{error}; calling again");
+            if error.is_throttling() {
+                tracing::info!(operation, ?pause, "{error}; calling again");
+            } else {
+                // Whoever waits for time-outs wants to know it.
+                tracing::warn!("{error}; calling again ({failed} of {FAILED_ATTEMPTS} failed)");
+            }
             tokio::time::sleep(pause).await;
         }
     }

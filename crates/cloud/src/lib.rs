@@ -3,6 +3,7 @@
 //! All calls of the AWS SDK are in here, because its generated client is by far the longest part
 //! of every build.
 
+mod bounded;
 mod ca;
 mod call;
 mod certificates;
@@ -35,6 +36,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
+use bounded::Bounded;
 use clap::Args;
 use pace::Pace;
 
@@ -189,8 +191,16 @@ impl Cloud {
             Quotas::Off => false,
         };
         let cloud = Self {
-            iot: aws_sdk_iot::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            iot: aws_sdk_iot::Client::from_conf(
+                aws_sdk_iot::config::Builder::from(&config)
+                    .interceptor(Bounded)
+                    .build(),
+            ),
+            sts: aws_sdk_sts::Client::from_conf(
+                aws_sdk_sts::config::Builder::from(&config)
+                    .interceptor(Bounded)
+                    .build(),
+            ),
             region,
             account: settings.account.clone(),
             pace: Arc::new(Pace::new(quotas_count)),
