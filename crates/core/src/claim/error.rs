@@ -158,6 +158,12 @@ pub enum ClaimError {
         /// What differs.
         what: &'static str,
     },
+    /// The device has an identity that is of no use any more.
+    #[error("{device} was provisioned already, and its certificate is not valid today")]
+    NotValid {
+        /// The device.
+        device: ThingName,
+    },
     /// Another run works on the same device.
     #[error("another run is provisioning {device} at this moment")]
     UnderWay {
@@ -214,6 +220,7 @@ impl Classified for ClaimError {
             Self::Request(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::ProvisionedOtherwise { .. }
+            | Self::NotValid { .. }
             | Self::UnderWay { .. }
             | Self::AcceptedOtherwise { .. }
             | Self::OtherThing { .. } => Class::Conflict,
@@ -261,6 +268,10 @@ impl Classified for ClaimError {
             Self::ProvisionedOtherwise { device, .. } => format!(
                 "pass --renew for a new certificate of the same thing; to begin anew move {device}.key, {device}.crt \
                  and {device}.fleet.json aside"
+            ),
+            Self::NotValid { device } => format!(
+                "check this machine's clock; to begin anew with the claim move {device}.fleet.json and the thing's key \
+                 and certificate aside"
             ),
             Self::UnderWay { .. } => "wait for it to end".to_owned(),
             Self::AcceptedOtherwise { folder, what, .. } => format!(

@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod exchange;
 mod format;
+mod proving;
 mod provisioning;
 mod run;
 

@@ -15,26 +15,25 @@ use crate::{
     ca::PrivateKey,
     csr::SigningRequest,
     failure::{Class, Classified},
-    mqtt::{Event, Identity, IdentityError, MqttError, Options, Retry, Session},
-    names::ThingName,
-    store::{DeviceIdentity, ProvisioningFolder, StoreError},
+    mqtt::MqttError,
+    store::{ProvisioningFolder, StoreError},
 };
 
 pub(super) struct Run<'a> {
-    asked: Asked,
-    of: &'a Provisioning<'a>,
-    progress: &'a mut dyn FnMut(&Progress),
+    pub(super) asked: Asked,
+    pub(super) of: &'a Provisioning<'a>,
+    pub(super) progress: &'a mut dyn FnMut(&Progress),
 }
 
 /// What is to become of the folder when a step fails.
-enum Fate {
+pub(super) enum Fate {
     /// The service may have acted: another run goes on from here.
     Keep,
     /// Nothing in it is of use to anybody.
     Discard,
 }
 
-type Failed = Box<(ClaimError, Fate)>;
+pub(super) type Failed = Box<(ClaimError, Fate)>;
 
 impl<'a> Run<'a> {
     pub(super) fn new(of: &'a Provisioning<'a>, progress: &'a mut dyn FnMut(&Progress)) -> Self {
@@ -149,6 +148,11 @@ impl<'a> Run<'a> {
             let device = device.clone();
             return Err(ClaimError::ProvisionedOtherwise { device, what });
         }
+        let now = self.of.connection.clock.now();
+        if !identity.certificate().is_valid_at(now) {
+            let device = device.clone();
+            return Err(ClaimError::NotValid { device });
+        }
         Ok(Some(Provisioned {
             outcome: Outcome::Unchanged,
             certificate_id: identity.certificate().id().to_string(),
@@ -166,11 +170,6 @@ impl<'a> Run<'a> {
         let session = self.session(self.of.connection.clone()).await?;
         let (format, patience) = (self.of.format, self.of.patience);
         Exchange::open(session, self.of.template, create, format, patience).await
-    }
-
-    async fn session(&self, options: Options) -> Result<Session, MqttError> {
-        let listener = self.of.listener.clone();
-        Session::connect(options, move |event: &Event| listener.hear(event)).await
     }
 
     /// From nothing to a certificate that is about to be registered.
@@ -345,33 +344,6 @@ impl<'a> Run<'a> {
         self.begin(exchange, folder).await
     }
 
-    /// Whether the next certificate gets in under the name that the thing was expected to get.
-    async fn connects_already(&self, folder: &ProvisioningFolder) -> bool {
-        let Ok(Some(next)) = folder.load_next() else {
-            return false;
-        };
-        let Ok(thing) = thing_name(self.of.store, self.of.device) else {
-            return false;
-        };
-        let Ok(options) = self.options_of(&next, &thing) else {
-            return false;
-        };
-        let options = Options {
-            retry: Retry {
-                attempts: 2,
-                ..options.retry
-            },
-            ..options
-        };
-        match self.session(options).await {
-            Ok(session) => {
-                let _ = session.disconnect().await;
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
     async fn accepted(
         &mut self,
         registered: Registered,
@@ -392,81 +364,6 @@ impl<'a> Run<'a> {
         self.save_attempt(step, folder).map_err(keep)?;
         (self.progress)(&Progress::AcceptanceWritten);
         self.prove_and_swap(registered, folder).await
-    }
-
-    /// The last part, which may be broken off and done again as often as it takes.
-    async fn prove_and_swap(
-        &mut self,
-        registered: Registered,
-        folder: &ProvisioningFolder,
-    ) -> Result<Provisioned, Failed> {
-        let thing = registered.thing_name;
-        let next = folder.load_next().map_err(keep)?;
-        let next = next.ok_or_else(|| {
-            let name = thing.clone();
-            let path = folder.path().join("next.crt");
-            keep(StoreError::DeviceNotFound { name, path })
-        })?;
-        if self.of.prove {
-            self.prove(&next, &thing).await.map_err(keep)?;
-        }
-        let progress = &mut self.progress;
-        let swapped = |path: &std::path::Path| progress(&Progress::FileSwapped(path.to_owned()));
-        let files = folder.publish(&thing, self.of.renew, swapped);
-        let files = files.map_err(keep)?;
-        let certificate_id = next.certificate().id().to_string();
-        // A renewal changes nothing of what the device was provisioned as.
-        let before = Record::load(self.of.store, self.of.device).map_err(keep)?;
-        let asked = match before {
-            Some(before) if self.of.renew => before.asked,
-            _ => self.asked.clone(),
-        };
-        let record = Record {
-            asked,
-            thing_name: thing.clone(),
-            certificate_id: certificate_id.clone(),
-            device_configuration: registered.device_configuration.clone(),
-        };
-        record.save(folder).map_err(keep)?;
-        (self.progress)(&Progress::RecordWritten);
-        Ok(Provisioned {
-            outcome: match self.of.renew {
-                true => Outcome::Renewed,
-                false => Outcome::Provisioned,
-            },
-            thing_name: thing,
-            certificate_id,
-            files,
-            device_configuration: registered.device_configuration,
-        })
-    }
-
-    async fn prove(&mut self, next: &DeviceIdentity, thing: &ThingName) -> Result<(), ClaimError> {
-        let options = self.options_of(next, thing).map_err(MqttError::from)?;
-        let session = self.session(options).await;
-        let session = session.map_err(|source| ClaimError::NotProved {
-            thing: thing.clone(),
-            source: Box::new(source),
-        })?;
-        let attempts = session.attempts();
-        // It has connected; how the connection ends changes nothing.
-        let _ = session.disconnect().await;
-        (self.progress)(&Progress::Proved(attempts));
-        Ok(())
-    }
-
-    /// The claim's connection, with another identity.
-    fn options_of(
-        &self,
-        next: &DeviceIdentity,
-        thing: &ThingName,
-    ) -> Result<Options, IdentityError> {
-        let key = next.private_key().to_pem();
-        Ok(Options {
-            identity: Identity::from_pem(next.chain_pem().as_bytes(), key.as_bytes())?,
-            client_id: thing.to_string(),
-            ..self.of.connection.clone()
-        })
     }
 
     fn write_attempt(&mut self, step: Step, folder: &ProvisioningFolder) -> Result<(), Failed> {
@@ -494,7 +391,7 @@ fn certainly_not_registered(error: &ClaimError) -> bool {
     }
 }
 
-fn keep(error: impl Into<ClaimError>) -> Failed {
+pub(super) fn keep(error: impl Into<ClaimError>) -> Failed {
     Box::new((error.into(), Fate::Keep))
 }
 

@@ -16,7 +16,7 @@ use jitp_core::claim::{
     Format, Keys, Listener, Patience, Progress, Provisioned, Provisioning, ProvisioningStopped,
     provision,
 };
-use jitp_core::mqtt::{Identity, Options, Retry, Trust, Version};
+use jitp_core::mqtt::{Clock, Identity, Options, Retry, Trust, Version};
 use jitp_core::names::{TemplateName, ThingName};
 use jitp_core::store::Store;
 use service::Aws;
@@ -195,6 +195,12 @@ async fn twice_is_once_and_something_else_is_a_conflict() {
     device.parameters.insert("License".into(), "124".into());
     let refused = device.provision().await.unwrap_err();
     assert!(refused.error.to_string().contains("set of parameters"));
+    assert_eq!(device.files(), before);
+    device.parameters.insert("License".into(), "123".into());
+    let late = time::OffsetDateTime::now_utc() + time::Duration::days(1_000_000);
+    device.connection.clock = Clock::new(move || late);
+    let refused = device.provision().await.unwrap_err();
+    assert!(refused.error.to_string().contains("not valid today"));
     assert_eq!(device.files(), before);
 }
 

@@ -1,0 +1,125 @@
+//! The end of a provisioning: the new certificate connects, and takes the place of what the device had.
+
+use std::path::Path;
+
+use super::{
+    attempt::{Record, thing_name},
+    error::ClaimError,
+    exchange::Registered,
+    provisioning::{Outcome, Progress, Provisioned},
+    run::{Failed, Run, keep},
+};
+use crate::{
+    mqtt::{Event, Identity, IdentityError, MqttError, Options, Retry, Session},
+    names::ThingName,
+    store::{DeviceIdentity, ProvisioningFolder, StoreError},
+};
+
+impl Run<'_> {
+    pub(super) async fn session(&self, options: Options) -> Result<Session, MqttError> {
+        let listener = self.of.listener.clone();
+        Session::connect(options, move |event: &Event| listener.hear(event)).await
+    }
+
+    /// The last part, which may be broken off and done again as often as it takes.
+    pub(super) async fn prove_and_swap(
+        &mut self,
+        registered: Registered,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        let thing = registered.thing_name;
+        let next = folder.load_next().map_err(keep)?;
+        let next = next.ok_or_else(|| {
+            let name = thing.clone();
+            let path = folder.path().join("next.crt");
+            keep(StoreError::DeviceNotFound { name, path })
+        })?;
+        if self.of.prove {
+            self.prove(&next, &thing).await.map_err(keep)?;
+        }
+        let progress = &mut self.progress;
+        let swapped = |path: &Path| progress(&Progress::FileSwapped(path.to_owned()));
+        let files = folder.publish(&thing, self.of.renew, swapped);
+        let files = files.map_err(keep)?;
+        let certificate_id = next.certificate().id().to_string();
+        // A renewal changes nothing of what the device was provisioned as.
+        let before = Record::load(self.of.store, self.of.device).map_err(keep)?;
+        let asked = match before {
+            Some(before) if self.of.renew => before.asked,
+            _ => self.asked.clone(),
+        };
+        let record = Record {
+            asked,
+            thing_name: thing.clone(),
+            certificate_id: certificate_id.clone(),
+            device_configuration: registered.device_configuration.clone(),
+        };
+        record.save(folder).map_err(keep)?;
+        (self.progress)(&Progress::RecordWritten);
+        Ok(Provisioned {
+            outcome: match self.of.renew {
+                true => Outcome::Renewed,
+                false => Outcome::Provisioned,
+            },
+            thing_name: thing,
+            certificate_id,
+            files,
+            device_configuration: registered.device_configuration,
+        })
+    }
+
+    async fn prove(&mut self, next: &DeviceIdentity, thing: &ThingName) -> Result<(), ClaimError> {
+        let options = self.options_of(next, thing).map_err(MqttError::from)?;
+        let session = self.session(options).await;
+        let session = session.map_err(|source| ClaimError::NotProved {
+            thing: thing.clone(),
+            source: Box::new(source),
+        })?;
+        let attempts = session.attempts();
+        // It has connected; how the connection ends changes nothing.
+        let _ = session.disconnect().await;
+        (self.progress)(&Progress::Proved(attempts));
+        Ok(())
+    }
+
+    /// The claim's connection, with another identity.
+    fn options_of(
+        &self,
+        next: &DeviceIdentity,
+        thing: &ThingName,
+    ) -> Result<Options, IdentityError> {
+        let key = next.private_key().to_pem();
+        Ok(Options {
+            identity: Identity::from_pem(next.chain_pem().as_bytes(), key.as_bytes())?,
+            client_id: thing.to_string(),
+            ..self.of.connection.clone()
+        })
+    }
+
+    /// Whether the next certificate gets in under the name that the thing was expected to get.
+    pub(super) async fn connects_already(&self, folder: &ProvisioningFolder) -> bool {
+        let Ok(Some(next)) = folder.load_next() else {
+            return false;
+        };
+        let Ok(thing) = thing_name(self.of.store, self.of.device) else {
+            return false;
+        };
+        let Ok(options) = self.options_of(&next, &thing) else {
+            return false;
+        };
+        let options = Options {
+            retry: Retry {
+                attempts: 2,
+                ..options.retry
+            },
+            ..options
+        };
+        match self.session(options).await {
+            Ok(session) => {
+                let _ = session.disconnect().await;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
