@@ -13,6 +13,16 @@ pub fn calls_per_second(operation: &str) -> Option<u32> {
     Some(CALLS_PER_SECOND[index].1)
 }
 
+/// Requests a second of one operation of the MQTT API of fleet provisioning, whose quotas are apart from those
+/// of the operations of the same names over HTTP.
+pub fn mqtt_calls_per_second(operation: &str) -> Option<u32> {
+    match operation {
+        "CreateKeysAndCertificate" | "RegisterThing" => Some(10),
+        "CreateCertificateFromCsr" => Some(20),
+        _ => None,
+    }
+}
+
 /// Operation and calls a second, ordered by operation.
 pub const CALLS_PER_SECOND: [(&str, u32); 87] = [
     ("AcceptCertificateTransfer", 10),

@@ -10,7 +10,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::account::{
-    Account, CaCertificate, Certificate, CertificateMode, CertificateStatus, State, certificates,
+    Account, CaCertificate, Certificate, CertificateMode, CertificateStatus, ProvisioningClaim,
+    State, certificates, claims,
 };
 use crate::diary::{Diary, Entry};
 use crate::gate::{Admitted, ConnectFacts, Gate, Refusal};
@@ -78,7 +79,10 @@ impl Admission {
         let id = &admitted.certificate_id;
         let thing_name = admitted.thing_name.as_deref().unwrap_or(&facts.client_id);
         let attached = state.attachment(thing_name, id).is_some();
-        let mut policies = state.policies_of_certificate(id);
+        let mut policies = match state.provisioning_claims.get(id) {
+            Some(claim) => claims::policy(&state, claim).into_iter().collect(),
+            None => state.policies_of_certificate(id),
+        };
         // Developer guide, "Thing groups": a group's policies count where the client id is the thing name.
         if attached && thing_name == facts.client_id {
             policies.extend(state.policies_of_thing_groups(thing_name));
@@ -128,8 +132,28 @@ impl Admission {
         let x509 = &peer.certificate;
         match state.certificates.get(&x509.id) {
             Some(certificate) => self.judge_registered(&state, certificate, peer),
-            None => Err(self.register_unknown(&state, peer, client_id)),
+            None => match state.provisioning_claims.get(&x509.id) {
+                Some(claim) => self.judge_claim(claim),
+                None => Err(self.register_unknown(&state, peer, client_id)),
+            },
         }
+    }
+
+    fn judge_claim(&self, claim: &ProvisioningClaim) -> Result<Admitted, Refusal> {
+        if claim.ended || claim.expires_at <= self.account.clock().timestamp() {
+            return Err(Refusal::new(
+                "CLAIM_EXPIRED",
+                format!(
+                    "the claim for template {} has expired; ask for another (CreateProvisioningClaim), each is good for five minutes",
+                    claim.template
+                ),
+            ));
+        }
+        Ok(Admitted {
+            certificate_id: claim.id.clone(),
+            x509: Arc::clone(&claim.x509),
+            thing_name: None,
+        })
     }
 
     fn judge_registered(

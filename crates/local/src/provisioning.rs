@@ -53,27 +53,34 @@ pub fn provision(account: &Account, filled: &Filled) -> Result<Provisioned, ApiE
         ),
         _ => None,
     };
-    account.write(|tx| {
-        let mut run = Run {
-            tx,
-            done: Provisioned::default(),
-        };
-        if let Some(thing) = &filled.thing {
-            run.thing(thing)?;
-        }
-        let certificate = match &filled.certificate {
-            Some(certificate) => Some(run.certificate(certificate, issued)?),
-            None => None,
-        };
-        for policy in &filled.policies {
-            run.policy(&policy.logical_id, &policy.source, certificate.as_deref())?;
-        }
-        if let (Some(resource), Some(id)) = (&filled.certificate, &certificate) {
-            run.attach_to_thing(resource, id)?;
-            run.status(resource, id)?;
-        }
-        Ok(run.done)
-    })
+    account.write(|tx| execute(tx, filled, issued))
+}
+
+/// Executes a filled-in template within a change; `issued` is what a CSR in it came to.
+pub(crate) fn execute(
+    tx: &mut Transaction,
+    filled: &Filled,
+    issued: Option<Issued>,
+) -> Result<Provisioned, ApiError> {
+    let mut run = Run {
+        tx,
+        done: Provisioned::default(),
+    };
+    if let Some(thing) = &filled.thing {
+        run.thing(thing)?;
+    }
+    let certificate = match &filled.certificate {
+        Some(certificate) => Some(run.certificate(certificate, issued)?),
+        None => None,
+    };
+    for policy in &filled.policies {
+        run.policy(&policy.logical_id, &policy.source, certificate.as_deref())?;
+    }
+    if let (Some(resource), Some(id)) = (&filled.certificate, &certificate) {
+        run.attach_to_thing(resource, id)?;
+        run.status(resource, id)?;
+    }
+    Ok(run.done)
 }
 
 struct Run<'a> {

@@ -25,6 +25,8 @@ use crate::broker::{Broker, BrokerSettings, Limits};
 use crate::control::{self, ControlSettings, Faults, Offered};
 use crate::data_plane;
 use crate::diary::Diary;
+use crate::fleet::{self, FleetProvisioning};
+use crate::functions::Functions;
 use crate::gate::Gate;
 use crate::http::{self, HEAD_DEADLINE};
 use crate::identity::{IdentityError, ServerCa};
@@ -200,6 +202,14 @@ impl Local {
             },
         })?;
 
+        let fleet = FleetProvisioning::new(
+            account.clone(),
+            diary.clone(),
+            Functions::default(),
+            options.enforce_quotas,
+        );
+        broker.install(Arc::new(fleet));
+
         let shutdown = CancellationToken::new();
         let mut local = Self {
             account: account.clone(),
@@ -215,6 +225,11 @@ impl Local {
             tasks: Vec::new(),
             _scratch: scratch,
         };
+        local.tasks.push(tokio::spawn(fleet::sweep(
+            account.clone(),
+            diary.clone(),
+            shutdown.clone(),
+        )));
         let mut registry_events = account.registry_events();
         let settings = ControlSettings {
             allow_reset: options.reset,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use super::records::{CaCertificate, Certificate, Thing, ThingGroup, ThingPrincipalType};
+use super::records::{
+    CaCertificate, Certificate, OwnershipToken, Thing, ThingGroup, ThingPrincipalType,
+};
 use super::state::State;
 
 impl State {
@@ -27,6 +29,12 @@ impl State {
         self.certificates_by_age.insert(age);
         self.certificates
             .insert(certificate.id.clone(), Arc::new(certificate));
+    }
+
+    pub(super) fn insert_ownership_token(&mut self, hash: String, token: OwnershipToken) {
+        self.ownership_tokens_by_expiry
+            .insert((token.expires_at, hash.clone()));
+        self.ownership_tokens.insert(hash, Arc::new(token));
     }
 
     pub(super) fn insert_thing(&mut self, thing: Thing) {

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::error::ErrorStack;
@@ -59,14 +61,16 @@ impl fmt::Debug for DeviceKeys {
 }
 
 impl DeviceKeys {
-    /// Makes an RSA key of 2048 bits, as AWS does. Takes tens of milliseconds.
+    /// Makes an RSA key of 2048 bits, as AWS does. Takes about a tenth of a second.
     ///
     /// # Errors
-    /// When OpenSSL fails.
+    /// When the cryptographic library fails.
     pub fn generate() -> Result<Self, ApiError> {
-        let key = Rsa::generate(2048)
-            .and_then(PKey::from_rsa)
-            .map_err(failed)?;
+        // Several times as fast as the OpenSSL of today's distributions.
+        let der: Pkcs8V1Der<'_> = KeyPair::generate(KeySize::Rsa2048)
+            .and_then(|key| key.as_der())
+            .map_err(|_| ApiError::internal("no RSA key could be made"))?;
+        let key = PKey::private_key_from_pkcs8(der.as_ref()).map_err(failed)?;
         Ok(Self { key })
     }
 

@@ -6,12 +6,14 @@
 pub mod billing_groups;
 pub mod ca;
 pub mod certificates;
+pub mod claims;
 mod clock;
 mod error;
 pub mod groups;
 mod index;
 pub mod issuing;
 mod open;
+pub mod ownership;
 #[cfg(test)]
 pub(crate) mod pki;
 pub mod policies;
@@ -51,22 +53,26 @@ mod space {
     pub(super) const CA_CERTIFICATE: &str = "ca-certificate";
     pub(super) const CERTIFICATE: &str = "certificate";
     pub(super) const MEMBER: &str = "group-thing";
+    pub(super) const OWNERSHIP_TOKEN: &str = "ownership-token";
     pub(super) const POLICY: &str = "policy";
     pub(super) const PRINCIPAL: &str = "thing-principal";
+    pub(super) const PROVISIONING_CLAIM: &str = "provisioning-claim";
     pub(super) const TAGS: &str = "tags";
     pub(super) const TEMPLATE: &str = "provisioning-template";
     pub(super) const THING: &str = "thing";
     pub(super) const THING_GROUP: &str = "thing-group";
     pub(super) const THING_TYPE: &str = "thing-type";
-    pub(super) const ALL: [&str; 13] = [
+    pub(super) const ALL: [&str; 15] = [
         ACCOUNT,
         ATTACHMENT,
         BILLING_GROUP,
         CA_CERTIFICATE,
         CERTIFICATE,
         MEMBER,
+        OWNERSHIP_TOKEN,
         POLICY,
         PRINCIPAL,
+        PROVISIONING_CLAIM,
         TAGS,
         TEMPLATE,
         THING,

@@ -64,6 +64,12 @@ fn load(state: &mut State, storage: &Storage) -> Result<(), StorageError> {
             .provisioning_templates
             .insert(name, Arc::new(template));
     }
+    for (hash, token) in records(storage, space::OWNERSHIP_TOKEN)? {
+        state.insert_ownership_token(hash, token);
+    }
+    for (id, claim) in records(storage, space::PROVISIONING_CLAIM)? {
+        state.provisioning_claims.insert(id, Arc::new(claim));
+    }
     for (arn, tags) in records(storage, space::TAGS)? {
         state.tags.insert(arn, Arc::new(tags));
     }

@@ -7,8 +7,9 @@ use imbl::{OrdMap, OrdSet};
 
 use super::clock::Timestamp;
 use super::records::{
-    BillingGroup, CaCertificate, Certificate, EventConfigurations, Policy, ProvisioningTemplate,
-    Thing, ThingGroup, ThingPrincipalType, ThingType,
+    BillingGroup, CaCertificate, Certificate, CertificateStatus, EventConfigurations,
+    OwnershipToken, Policy, ProvisioningClaim, ProvisioningTemplate, Thing, ThingGroup,
+    ThingPrincipalType, ThingType,
 };
 use crate::policy::NamedPolicy;
 use crate::x509::X509;
@@ -68,6 +69,10 @@ pub struct State {
     pub billing_groups: OrdMap<String, Arc<BillingGroup>>,
     /// Provisioning templates by name.
     pub provisioning_templates: OrdMap<String, Arc<ProvisioningTemplate>>,
+    /// Temporary claim certificates by id.
+    pub provisioning_claims: OrdMap<String, Arc<ProvisioningClaim>>,
+    /// Ownership tokens by the SHA-256 of their text, in hex.
+    pub(super) ownership_tokens: OrdMap<String, Arc<OwnershipToken>>,
     /// Tags by resource ARN.
     pub tags: OrdMap<String, Arc<BTreeMap<String, String>>>,
     /// Registry events switched on.
@@ -99,6 +104,8 @@ pub struct State {
     pub(super) certificates_by_age: OrdSet<(Timestamp, String)>,
     /// Device certificates of a CA by age.
     pub(super) certificates_by_ca: OrdMap<String, OrdSet<(Timestamp, String)>>,
+    /// Ownership tokens by the moment they expire.
+    pub(super) ownership_tokens_by_expiry: OrdSet<(Timestamp, String)>,
 }
 
 impl State {
@@ -115,6 +122,9 @@ impl State {
             thing_groups: OrdMap::new(),
             billing_groups: OrdMap::new(),
             provisioning_templates: OrdMap::new(),
+            provisioning_claims: OrdMap::new(),
+            ownership_tokens: OrdMap::new(),
+            ownership_tokens_by_expiry: OrdSet::new(),
             tags: OrdMap::new(),
             event_configurations: Arc::default(),
             policies_by_target: OrdMap::new(),
@@ -130,6 +140,17 @@ impl State {
             things_by_age: OrdSet::new(),
             certificates_by_age: OrdSet::new(),
             certificates_by_ca: OrdMap::new(),
+        }
+    }
+
+    /// Whether connections of a certificate may go on: it is ACTIVE, or a claim that has not expired.
+    pub fn may_stay_connected(&self, id: &str) -> bool {
+        match self.certificates.get(id) {
+            Some(certificate) => certificate.status == CertificateStatus::Active,
+            None => self
+                .provisioning_claims
+                .get(id)
+                .is_some_and(|claim| !claim.ended),
         }
     }
 

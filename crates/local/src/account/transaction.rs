@@ -10,8 +10,8 @@ use super::clock::Timestamp;
 use super::error::ApiError;
 use super::index::{remove_entry, remove_from};
 use super::records::{
-    BillingGroup, CaCertificate, Certificate, EventConfigurations, Policy, ProvisioningTemplate,
-    Thing, ThingGroup, ThingPrincipalType, ThingType,
+    BillingGroup, CaCertificate, Certificate, EventConfigurations, OwnershipToken, Policy,
+    ProvisioningClaim, ProvisioningTemplate, Thing, ThingGroup, ThingPrincipalType, ThingType,
 };
 use super::registry_events::RegistryEvent;
 use super::state::State;
@@ -151,6 +151,40 @@ impl Transaction {
             self.state.certificates_by_age.remove(&age);
             self.forget(space::CERTIFICATE, id);
             self.tell(Change::Certificate { id: id.to_owned() });
+        }
+    }
+
+    // What fleet provisioning hands out
+
+    pub(super) fn put_ownership_token(
+        &mut self,
+        hash: String,
+        token: OwnershipToken,
+    ) -> Result<(), ApiError> {
+        self.keep(space::OWNERSHIP_TOKEN, &hash, &token)?;
+        self.state.insert_ownership_token(hash, token);
+        Ok(())
+    }
+
+    pub(super) fn remove_ownership_token(&mut self, hash: &str) {
+        if let Some(token) = self.state.ownership_tokens.remove(hash) {
+            let expiry = (token.expires_at, hash.to_owned());
+            self.state.ownership_tokens_by_expiry.remove(&expiry);
+            self.forget(space::OWNERSHIP_TOKEN, hash);
+        }
+    }
+
+    pub(super) fn put_claim(&mut self, claim: ProvisioningClaim) -> Result<(), ApiError> {
+        let id = claim.id.clone();
+        self.keep(space::PROVISIONING_CLAIM, &id, &claim)?;
+        self.tell(Change::Certificate { id: id.clone() });
+        self.state.provisioning_claims.insert(id, Arc::new(claim));
+        Ok(())
+    }
+
+    pub(super) fn remove_claim(&mut self, id: &str) {
+        if self.state.provisioning_claims.remove(id).is_some() {
+            self.forget(space::PROVISIONING_CLAIM, id);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 use super::limits::Limits;
-use crate::account::{Account, CertificateStatus, Clock};
+use crate::account::{Account, Clock};
 use crate::diary::Diary;
 use crate::gate::Gate;
 use crate::reserved::Services;
@@ -128,8 +128,7 @@ impl Core {
     /// Whether the certificate of a connection may still hold one.
     pub(crate) fn is_active(&self, link: &Link) -> bool {
         let state = self.account.snapshot();
-        let certificate = state.certificates.get(&*link.certificate_id);
-        certificate.is_some_and(|certificate| certificate.status == CertificateStatus::Active)
+        state.may_stay_connected(&link.certificate_id)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -1,5 +1,8 @@
 //! PUBLISH from a client.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use bytestring::ByteString;
 use jitp_wire::limits::TOPIC_ALIASES;
 use jitp_wire::topic::check_topic;
@@ -155,17 +158,20 @@ where
         let Reserved::Service(service) = self.core.services.publish(&publish.topic) else {
             return;
         };
+        // A request of its own: the read it came with must not stay alive while the service works.
         let answers = service.handle(Request {
-            client_id: &self.client.client_id,
-            certificate_id: &self.client.certificate_id,
-            topic: &publish.topic,
-            payload: &publish.payload,
+            client_id: self.client.client_id.clone(),
+            certificate_id: Arc::clone(&self.client.certificate_id),
+            topic: ByteString::from(&*publish.topic),
+            payload: Bytes::copy_from_slice(&publish.payload),
         });
-        let now = self.core.now();
-        for answer in answers {
-            let message = Message::system(answer.topic, answer.payload, answer.qos);
-            self.session.answer(message, now);
-        }
+        let core = Arc::clone(&self.core);
+        let (session, link) = (Arc::clone(&self.session), Arc::clone(&self.link));
+        tokio::spawn(async move {
+            for answer in answers.await {
+                session.answer(&link, answer, core.now());
+            }
+        });
     }
 
     /// Answers a publish that is not accepted: MQTT 5 tells a QoS 1 message by PUBACK and closes for a

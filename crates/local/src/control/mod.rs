@@ -16,7 +16,6 @@ mod local;
 mod paging;
 mod policies;
 mod principals;
-mod quotas;
 mod registration;
 mod scope;
 mod serve;
@@ -39,7 +38,7 @@ use serde_json::Value;
 use crate::account::{Account, ApiError};
 use crate::diary::Diary;
 use crate::model::{self, Input, Service};
-use quotas::Quotas;
+use crate::quotas::Quotas;
 
 pub use answer::Answer;
 pub use faults::{Fault, FaultKind, Faults};

@@ -25,10 +25,11 @@ pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 /// How long a body may take; a client that stalls must not be waited for.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Operations that make keys, which takes tens of milliseconds.
-const SLOW: [&str; 3] = [
+/// Operations that make keys or sign, which takes tens of milliseconds.
+const SLOW: [&str; 4] = [
     "CreateKeysAndCertificate",
     "CreateCertificateFromCsr",
+    "CreateProvisioningClaim",
     "RegisterThing",
 ];
 

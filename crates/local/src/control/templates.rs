@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use super::Handler;
 use super::fields::{put, tags};
 use super::paging::Page;
+use crate::account::issuing::DeviceKeys;
 use crate::account::templates::{self, CreateTemplate, UpdateTemplate};
-use crate::account::{Account, ApiError, ProvisioningTemplate, TemplateType};
+use crate::account::{Account, ApiError, ProvisioningTemplate, TemplateType, claims};
 use crate::model::Input;
 
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
@@ -19,6 +20,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("DescribeProvisioningTemplateVersion", describe_version),
     ("ListProvisioningTemplateVersions", list_versions),
     ("DeleteProvisioningTemplateVersion", delete_version),
+    ("CreateProvisioningClaim", create_claim),
 ];
 
 fn create(account: &Account, input: &Input) -> Result<Value, ApiError> {
@@ -166,4 +168,20 @@ fn delete_version(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let version = input.number("versionId").unwrap_or_default();
     account.write(|tx| templates::delete_version(tx, input.required("templateName"), version))?;
     Ok(Value::Null)
+}
+
+fn create_claim(account: &Account, input: &Input) -> Result<Value, ApiError> {
+    let template = input.required("templateName");
+    // Before the key, which takes long to make.
+    claims::judge_template(&account.snapshot(), template)?;
+    let keys = DeviceKeys::generate()?;
+    let now = account.clock().timestamp().whole_seconds();
+    let issued = account.issuing_ca()?.issue_for_keys(&keys, now)?;
+    let claim = account.write(|tx| claims::create(tx, template, issued.x509))?;
+    Ok(json!({
+        "certificateId": claim.id,
+        "certificatePem": issued.pem,
+        "keyPair": { "PublicKey": keys.public_pem()?, "PrivateKey": keys.private_pem()? },
+        "expiration": claim.expires_at.seconds(),
+    }))
 }

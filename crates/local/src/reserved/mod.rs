@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jitp_wire::QoS;
+use bytestring::ByteString;
+use futures::future::BoxFuture;
 use parking_lot::RwLock;
 
 /// A service behind reserved topics.
@@ -14,32 +15,31 @@ pub trait Handler: Send + Sync {
     /// Whether a publish on this topic is a request to this service.
     fn takes(&self, topic: &str) -> bool;
 
-    /// Serves a request. Policies have allowed the publish.
-    fn handle(&self, request: Request<'_>) -> Vec<Answer>;
+    /// Serves a request; policies have allowed the publish. The future runs beside the connection, which
+    /// goes on meanwhile; what takes processor time belongs on a blocking thread.
+    fn handle(&self, request: Request) -> BoxFuture<'static, Vec<Answer>>;
 }
 
 /// A publish on a reserved topic.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+#[derive(Clone, Debug)]
+pub struct Request {
     /// MQTT client id of the asking session.
-    pub client_id: &'a str,
+    pub client_id: String,
     /// Certificate id of its connection.
-    pub certificate_id: &'a str,
+    pub certificate_id: Arc<str>,
     /// Topic of the request.
-    pub topic: &'a str,
+    pub topic: ByteString,
     /// Payload of the request.
-    pub payload: &'a [u8],
+    pub payload: Bytes,
 }
 
-/// A message to the asking session.
+/// A message to the asking session. Its QoS is that of the session's subscription, or 0 without one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
     /// Topic, for example the one of the request with `/accepted` behind it.
     pub topic: String,
     /// Payload.
     pub payload: Bytes,
-    /// QoS it is sent with.
-    pub qos: QoS,
 }
 
 /// What a topic beginning with `$` is.

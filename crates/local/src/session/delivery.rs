@@ -9,6 +9,7 @@ use jitp_wire::{QoS, Version, encode_publish};
 use super::link::Link;
 use super::{InFlight, Pending, Session, State, record};
 use crate::connection::verdicts::Receive;
+use crate::reserved::Answer;
 use crate::router::{Copies, Message, Subscriber, outline};
 use crate::storage::Write;
 
@@ -135,14 +136,23 @@ impl Session {
         }
     }
 
-    /// Sends a message that only this session gets, at QoS 0 or 1, whatever it subscribed to.
-    pub(crate) fn answer(&self, message: Message, now: i64) {
+    /// Sends an answer that only this connection gets, whatever its session subscribed to. A connection
+    /// that is gone gets none, and its policies must allow it to receive it.
+    pub(crate) fn answer(&self, link: &Arc<Link>, answer: Answer, now: i64) {
         let mut state = self.state.lock();
         let state = &mut *state;
+        if !is_attached(state, link) {
+            return;
+        }
+        let wanted = state
+            .subscriptions
+            .iter()
+            .filter(|own| jitp_wire::topic::matches(&own.filter, &answer.topic))
+            .map(|own| own.qos);
+        let qos = wanted.max().unwrap_or(QoS::AtMostOnce);
+        let message = Message::system(answer.topic, answer.payload, qos);
         let Some(live) = &mut state.live else { return };
-        if message.qos == QoS::AtMostOnce {
-            write_one(live, self.version, &message, None, message.qos, false, 0);
-        } else {
+        if qos != QoS::AtMostOnce {
             state.last_sequence += 1;
             state.pending.push_back(Pending {
                 sequence: state.last_sequence,
@@ -150,6 +160,8 @@ impl Session {
                 message: Arc::new(message),
             });
             self.send_pending(state, now, None);
+        } else if live.receive.allows(&self.client_id, &message.topic) {
+            write_one(live, self.version, &message, None, qos, false, 0);
         }
     }
 

@@ -124,6 +124,31 @@ pub struct Transfer {
     pub reject_reason: Option<String>,
 }
 
+/// Proof that a device asked for a certificate itself; RegisterThing takes it, once.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct OwnershipToken {
+    /// The certificate it was issued with.
+    pub certificate_id: String,
+    /// When it is no longer taken.
+    pub expires_at: Timestamp,
+}
+
+/// A temporary claim certificate (CreateProvisioningClaim). It is no certificate of the registry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProvisioningClaim {
+    /// Certificate id, 64 hex digits.
+    pub id: String,
+    /// The template it was made for, and may provision by.
+    pub template: String,
+    /// When it is no longer served.
+    pub expires_at: Timestamp,
+    /// Whether its connections were closed because it has expired.
+    pub ended: bool,
+    /// The certificate itself.
+    #[serde(with = "der")]
+    pub x509: Arc<X509>,
+}
+
 /// A registered certificate authority.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaCertificate {

@@ -206,12 +206,16 @@ async fn a_service_answers_the_asking_session_only() {
         fn takes(&self, topic: &str) -> bool {
             topic == "$aws/echo"
         }
-        fn handle(&self, request: crate::broker::Request<'_>) -> Vec<crate::broker::Answer> {
-            vec![crate::broker::Answer {
-                topic: format!("{}/accepted", request.topic),
-                payload: request.payload.to_vec().into(),
-                qos: QoS::AtLeastOnce,
-            }]
+        fn handle(
+            &self,
+            request: crate::broker::Request,
+        ) -> futures::future::BoxFuture<'static, Vec<crate::broker::Answer>> {
+            Box::pin(async move {
+                vec![crate::broker::Answer {
+                    topic: format!("{}/accepted", request.topic),
+                    payload: request.payload,
+                }]
+            })
         }
     }
     let lab = Lab::start();

@@ -256,6 +256,10 @@ async fn templates(core: &Core) {
         .await;
     core.get("/provisioning-templates/pt").await;
     core.get("/provisioning-templates").await;
+    let claim = "/provisioning-templates/pt/provisioning-claim";
+    let claim = core.post(claim, Value::Null).await;
+    let listed = core.get("/certificates?pageSize=250").await.to_string();
+    assert!(!listed.contains(text(&claim, "certificateId")));
     core.delete("/provisioning-templates/pt").await;
     let run = json!({ "templateBody": template, "parameters": { "Name": "b" } });
     core.post("/things", run).await;

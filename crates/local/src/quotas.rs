@@ -1,4 +1,4 @@
-//! AWS's limits on calls of the control plane, enforced: a token bucket for each operation.
+//! AWS's limits on calls, enforced: a token bucket for each operation.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ const SECOND: i64 = 1_000_000;
 
 /// Counts calls against the quotas of AWS.
 #[derive(Debug)]
-pub(super) struct Quotas {
+pub(crate) struct Quotas {
     clock: Clock,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
@@ -27,7 +27,7 @@ struct Bucket {
 }
 
 impl Quotas {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self {
             clock,
             buckets: Mutex::new(HashMap::new()),
@@ -35,10 +35,12 @@ impl Quotas {
     }
 
     /// Counts a call; whether it is within its operation's quota.
-    pub(super) fn admit(&self, operation: &str) -> bool {
-        let Some(rate) = calls_per_second(operation) else {
-            return true;
-        };
+    pub(crate) fn admit(&self, operation: &str) -> bool {
+        calls_per_second(operation).is_none_or(|rate| self.admit_at(operation, rate))
+    }
+
+    /// Counts a call; whether it is within `rate` calls of its kind a second.
+    pub(crate) fn admit_at(&self, operation: &str, rate: u32) -> bool {
         let rate = i64::from(rate);
         let now = self.clock.timestamp().0;
         let mut buckets = self.buckets.lock();
