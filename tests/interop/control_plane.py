@@ -8,7 +8,7 @@ import importlib
 
 from lab import Core, judge
 
-for family in ("endpoints", "cas", "certificates", "things", "groups", "policies", "protocol"):
+for family in ("endpoints", "cas", "certificates", "things", "groups", "policies", "protocol", "roles"):
     importlib.import_module(f"control.{family}")
 
 judge(Core())

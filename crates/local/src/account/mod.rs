@@ -20,6 +20,7 @@ pub mod policies;
 pub mod principals;
 mod records;
 mod registry_events;
+pub mod roles;
 mod state;
 pub mod tags;
 pub mod templates;
@@ -57,12 +58,13 @@ mod space {
     pub(super) const POLICY: &str = "policy";
     pub(super) const PRINCIPAL: &str = "thing-principal";
     pub(super) const PROVISIONING_CLAIM: &str = "provisioning-claim";
+    pub(super) const ROLE: &str = "role";
     pub(super) const TAGS: &str = "tags";
     pub(super) const TEMPLATE: &str = "provisioning-template";
     pub(super) const THING: &str = "thing";
     pub(super) const THING_GROUP: &str = "thing-group";
     pub(super) const THING_TYPE: &str = "thing-type";
-    pub(super) const ALL: [&str; 15] = [
+    pub(super) const ALL: [&str; 16] = [
         ACCOUNT,
         ATTACHMENT,
         BILLING_GROUP,
@@ -73,6 +75,7 @@ mod space {
         POLICY,
         PRINCIPAL,
         PROVISIONING_CLAIM,
+        ROLE,
         TAGS,
         TEMPLATE,
         THING,

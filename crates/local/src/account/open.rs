@@ -70,6 +70,9 @@ fn load(state: &mut State, storage: &Storage) -> Result<(), StorageError> {
     for (id, claim) in records(storage, space::PROVISIONING_CLAIM)? {
         state.provisioning_claims.insert(id, Arc::new(claim));
     }
+    for (name, role) in records(storage, space::ROLE)? {
+        state.roles.insert(name, Arc::new(role));
+    }
     for (arn, tags) in records(storage, space::TAGS)? {
         state.tags.insert(arn, Arc::new(tags));
     }

@@ -1,6 +1,7 @@
 //! What an account holds: one record a resource, as they are kept in memory and in the storage.
 
 mod certificates;
+mod roles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::clock::Timestamp;
 use crate::policy::PolicyDocument;
 
 pub use certificates::*;
+pub use roles::*;
 
 /// How a thing and a principal belong together.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize, Deserialize)]

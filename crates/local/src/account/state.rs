@@ -8,7 +8,7 @@ use imbl::{OrdMap, OrdSet};
 use super::clock::Timestamp;
 use super::records::{
     BillingGroup, CaCertificate, Certificate, CertificateStatus, EventConfigurations,
-    OwnershipToken, Policy, ProvisioningClaim, ProvisioningTemplate, Thing, ThingGroup,
+    OwnershipToken, Policy, ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup,
     ThingPrincipalType, ThingType,
 };
 use crate::policy::NamedPolicy;
@@ -73,6 +73,8 @@ pub struct State {
     pub provisioning_claims: OrdMap<String, Arc<ProvisioningClaim>>,
     /// Ownership tokens by the SHA-256 of their text, in hex.
     pub(super) ownership_tokens: OrdMap<String, Arc<OwnershipToken>>,
+    /// Roles of IAM by name.
+    pub roles: OrdMap<String, Arc<Role>>,
     /// Tags by resource ARN.
     pub tags: OrdMap<String, Arc<BTreeMap<String, String>>>,
     /// Registry events switched on.
@@ -125,6 +127,7 @@ impl State {
             provisioning_claims: OrdMap::new(),
             ownership_tokens: OrdMap::new(),
             ownership_tokens_by_expiry: OrdSet::new(),
+            roles: OrdMap::new(),
             tags: OrdMap::new(),
             event_configurations: Arc::default(),
             policies_by_target: OrdMap::new(),

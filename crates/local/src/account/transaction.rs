@@ -11,7 +11,8 @@ use super::error::ApiError;
 use super::index::{remove_entry, remove_from};
 use super::records::{
     BillingGroup, CaCertificate, Certificate, EventConfigurations, OwnershipToken, Policy,
-    ProvisioningClaim, ProvisioningTemplate, Thing, ThingGroup, ThingPrincipalType, ThingType,
+    ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup, ThingPrincipalType,
+    ThingType,
 };
 use super::registry_events::RegistryEvent;
 use super::state::State;
@@ -384,6 +385,20 @@ impl Transaction {
         if let Some(template) = self.state.provisioning_templates.remove(name) {
             self.forget(space::TEMPLATE, name);
             self.remove_tags(&template.arn);
+        }
+    }
+
+    // Roles
+
+    pub(crate) fn put_role(&mut self, role: Role) -> Result<(), ApiError> {
+        self.keep(space::ROLE, &role.name, &role)?;
+        self.state.roles.insert(role.name.clone(), Arc::new(role));
+        Ok(())
+    }
+
+    pub(crate) fn remove_role(&mut self, name: &str) {
+        if self.state.roles.remove(name).is_some() {
+            self.forget(space::ROLE, name);
         }
     }
 

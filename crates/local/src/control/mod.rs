@@ -1,4 +1,4 @@
-//! The control plane over HTTP: one port for AWS IoT, its data plane and STS, told apart by how a request is signed.
+//! The control plane over HTTP: one port for AWS IoT, its data plane, IAM and STS, told apart by how a request is signed.
 //!
 //! The model table routes and judges a request; a handler says only what the operation means, in one
 //! file a resource family. Whatever goes wrong is answered in JSON that AWS's clients understand.
@@ -12,10 +12,12 @@ mod endpoint;
 mod events;
 mod faults;
 mod fields;
+mod iam;
 mod local;
 mod paging;
 mod policies;
 mod principals;
+mod query;
 mod registration;
 mod scope;
 mod serve;
@@ -138,7 +140,7 @@ impl Server {
 /// An operation that is offered.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Offered {
-    /// The service as SDKs name it: `iot`, `iot-data` or `sts`.
+    /// The service as SDKs name it: `iot`, `iot-data`, `iam` or `sts`.
     pub service: &'static str,
     /// The operation's name.
     pub name: &'static str,
@@ -170,12 +172,15 @@ pub(crate) fn offered(
             })
         })
         .collect();
-    all.push(Offered {
-        service: "sts",
-        name: sts::OPERATION,
-        method: "POST",
-        path: "/",
-    });
+    let of_iam = iam::OPERATIONS.iter().map(|(name, _)| ("iam", *name));
+    for (service, name) in of_iam.chain([("sts", sts::OPERATION)]) {
+        all.push(Offered {
+            service,
+            name,
+            method: "POST",
+            path: "/",
+        });
+    }
     all.sort_unstable();
     all.dedup();
     all

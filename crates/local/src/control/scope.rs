@@ -13,6 +13,8 @@ pub(super) enum Signed {
     Iot,
     /// The data plane.
     IotData,
+    /// IAM.
+    Iam,
     /// STS.
     Sts,
     /// A service the local core does not offer.
@@ -43,6 +45,7 @@ pub(super) fn of(parts: &Parts) -> Signed {
     match service {
         "iot" => Signed::Iot,
         "iotdata" | "iotdevicegateway" => Signed::IotData,
+        "iam" => Signed::Iam,
         "sts" => Signed::Sts,
         "" => Signed::No,
         other => Signed::Other(other.chars().take(64).collect()),

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::faults::FaultKind;
 use super::scope::Signed;
-use super::{Answer, ControlSettings, Meaning, Server, answer, local, scope, sts};
+use super::{Answer, ControlSettings, Meaning, Server, answer, iam, local, query, scope, sts};
 use crate::account::ApiError;
 use crate::diary::Entry;
 use crate::model::{self, Route, Service, read_input};
@@ -46,7 +46,12 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
         return local::respond(settings, method, what, &body, &request_id);
     }
     let signed = scope::of(&parts);
-    if signed == Signed::Sts || (signed == Signed::No && sts::is_for(&parts, &body)) {
+    if signed == Signed::Iam {
+        let found = Found::Iam(iam::action(&body));
+        return server.meet(&found, &parts, &body, &request_id).await;
+    }
+    // A form that nobody signed is taken for STS, which has no other protocol.
+    if signed == Signed::Sts || (signed == Signed::No && query::is_query(&parts, &body)) {
         return server.meet(&Found::Sts, &parts, &body, &request_id).await;
     }
     match find(&signed, method, path) {
@@ -73,6 +78,8 @@ async fn read_body(body: Body) -> Result<Bytes, ApiError> {
 enum Found<'a> {
     /// GetCallerIdentity, in the protocol of STS.
     Sts,
+    /// An operation of IAM, in its protocol.
+    Iam(String),
     /// An operation of the model.
     Modelled(Service, Route<'a>),
 }
@@ -81,6 +88,7 @@ impl Found<'_> {
     fn name(&self) -> &str {
         match self {
             Self::Sts => sts::OPERATION,
+            Self::Iam(action) => action,
             Self::Modelled(_, route) => &route.operation.name,
         }
     }
@@ -150,7 +158,8 @@ impl Server {
 
     fn refuse(&self, found: &Found<'_>, error: &ApiError, request_id: &str) -> Response {
         match found {
-            Found::Sts => sts::refuse(&self.settings, error, request_id),
+            Found::Sts => query::refuse(&self.settings, sts::SERVICE, error, request_id),
+            Found::Iam(_) => query::refuse(&self.settings, iam::SERVICE, error, request_id),
             Found::Modelled(service, route) => refuse(
                 &self.settings,
                 Some(*service),
@@ -170,11 +179,21 @@ impl Server {
     ) -> Response {
         let (service, route) = match found {
             Found::Sts => return sts::answer(&self.settings, body, request_id),
+            Found::Iam(action) => return self.answer_iam(action, body, request_id).await,
             Found::Modelled(service, route) => (*service, route),
         };
         match self.call(service, route, parts, body).await {
             Ok(answer) => answer::success(route.operation, answer, request_id),
             Err(error) => self.refuse(found, &error, request_id),
+        }
+    }
+
+    async fn answer_iam(&self, action: &str, body: &Bytes, request_id: &str) -> Response {
+        let (settings, body, id) = (self.settings.clone(), body.clone(), request_id.to_owned());
+        let work = tokio::task::spawn_blocking(move || iam::answer(&settings, &body, &id));
+        match work.await {
+            Ok(answer) => answer,
+            Err(_) => query::refuse(&self.settings, iam::SERVICE, &crashed(action), request_id),
         }
     }
 

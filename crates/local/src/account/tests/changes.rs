@@ -66,6 +66,15 @@ fn everything_is_there_again_after_a_restart() {
             principals::attach(tx, "sensor-17", &device.arn, exclusive)
         })
         .unwrap();
+    let role = roles::CreateRole {
+        name: "fleet".to_owned(),
+        path: "/".to_owned(),
+        trust_policy:
+            r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}"#
+                .to_owned(),
+        ..roles::CreateRole::default()
+    };
+    account.write(|tx| roles::create(tx, role)).unwrap();
     let issuing = account.issuing_ca().unwrap().issue_for_csr(
         &Identity::self_signed(&named("x"), p256()).csr(),
         account.clock().timestamp().whole_seconds(),
@@ -86,6 +95,7 @@ fn everything_is_there_again_after_a_restart() {
     );
     assert_eq!(state.certificates_of_ca(&ca_id).unwrap().len(), 1);
     assert_eq!(state.tags.len(), 1);
+    assert_eq!(state.roles.len(), 1);
     let reissued = again.issuing_ca().unwrap().issue_for_csr(
         &Identity::self_signed(&named("y"), p256()).csr(),
         again.clock().timestamp().whole_seconds(),

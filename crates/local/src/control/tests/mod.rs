@@ -3,6 +3,7 @@
 mod behaviour;
 mod breaking;
 mod conformance;
+mod iam;
 mod interference;
 mod judge;
 mod registry;
