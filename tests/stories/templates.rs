@@ -1,5 +1,6 @@
 //! Provisioning templates: made, changed by versions, bound to a CA, linted.
 
+use jitp_local::server::Options;
 use serde_json::Value;
 
 use crate::support::Station;
@@ -13,8 +14,13 @@ fn repository(path: &str) -> String {
 
 /// A station with the type, the group and the policy that the fleet's template names.
 pub(crate) async fn with_what_a_fleet_needs() -> Station {
+    with_what_a_fleet_needs_of(Default::default()).await
+}
+
+/// The same, of a core of another kind.
+pub(crate) async fn with_what_a_fleet_needs_of(options: Options) -> Station {
     use jitp_local::account::{groups, policies, types};
-    let station = Station::start().await;
+    let station = Station::with(options).await;
     let policy = jitp_cloud::device_policy("fleet").expect("a policy");
     station
         .core

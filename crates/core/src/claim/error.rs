@@ -86,6 +86,8 @@ impl Rejection {
             "AWS IoT takes requests for EC P-256 and P-384 and for RSA keys of 2048 bits and more: \
              pass another --key-type"
                 .to_owned()
+        } else if code.contains("templatedisabled") {
+            "let devices use the template: template update NAME --enable".to_owned()
         } else if operation == Operation::RegisterThing {
             "check --template and --parameter against the template: template show NAME".to_owned()
         } else {

@@ -1,0 +1,420 @@
+//! Fleet provisioning by claim, device and operator, against a local core.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use jitp_core::mqtt::{Identity, MqttError, Options as Connection, Publish, Qos, Session, Trust};
+use jitp_core::names::ThingName;
+use jitp_core::store::Store;
+use jitp_local::account::CertificateStatus;
+use serde_json::{Value, json};
+
+use crate::support::{Ended, Station};
+use crate::templates::{create_fleet, with_what_a_fleet_needs};
+
+/// A station whose template and claim are made.
+async fn fleet() -> Station {
+    let station = with_what_a_fleet_needs().await;
+    create_fleet(&station, &[]).await;
+    station.run("create-claim", &["fleet"]).await.ok();
+    station
+}
+
+/// `fleet-provision iot-LICENSE` with more flags.
+async fn provision(station: &Station, license: &str, more: &[&str]) -> Ended {
+    let (device, parameter) = (format!("iot-{license}"), format!("License={license}"));
+    let mut arguments = vec![
+        device.as_str(),
+        "--template",
+        "fleet",
+        "--parameter",
+        parameter.as_str(),
+        "--output",
+        "json",
+    ];
+    arguments.extend(more);
+    station.run("fleet-provision", &arguments).await
+}
+
+fn ids_of(station: &Station, thing: &str) -> Vec<String> {
+    let state = station.core.account().snapshot();
+    let principals = state.principals_of_thing(thing).into_iter();
+    principals
+        .filter_map(|(arn, _)| arn.rsplit('/').next().map(str::to_owned))
+        .collect()
+}
+
+const CLAIM: [&str; 2] = ["fleet.claim.key", "fleet.claim.pem"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_becomes_an_identity_that_works() {
+    let station = fleet().await;
+    let arguments = ["--configuration", "device.json"];
+    let done = provision(&station, "123", &arguments).await.json();
+    assert_eq!(done[0]["thing"], "iot-123");
+    assert_eq!(done[0]["outcome"], "provisioned");
+    let configuration = json!({"TelemetryTopic": "iot-123/telemetry"});
+    assert_eq!(done[0]["deviceConfiguration"], configuration);
+    let file = std::fs::read(station.folder.path("device.json")).expect("the configuration");
+    let file: Value = serde_json::from_slice(&file).expect("JSON");
+    assert_eq!(file, configuration);
+
+    let state = station.core.account().snapshot();
+    let id = done[0]["certificateId"].as_str().expect("an id");
+    assert_eq!(state.certificates[id].status, CertificateStatus::Active);
+    assert_eq!(ids_of(&station, "iot-123"), [id]);
+    let thing = &state.things["iot-123"];
+    assert_eq!(thing.attributes["license"], "123");
+    let topic = ["iot-123", "hello", "--topic", "iot-123/telemetry"];
+    station.run("pub", &topic).await.ok();
+
+    let again = provision(&station, "123", &arguments).await.json();
+    assert_eq!(again[0]["outcome"], "unchanged");
+    assert_eq!(again[0]["deviceConfiguration"], configuration);
+    assert_eq!(ids_of(&station, "iot-123"), [id]);
+    let files = [
+        "device.json",
+        CLAIM[0],
+        CLAIM[1],
+        "iot-123.crt",
+        "iot-123.fleet.json",
+        "iot-123.key",
+    ];
+    assert_eq!(station.folder.files(), files);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_of_the_exchange_gets_through() {
+    let station = fleet().await;
+    let forms: [&[&str]; 6] = [
+        &["--mqtt-version", "3.1.1"],
+        &["--payload-format", "cbor"],
+        &["--aws-keys"],
+        &[
+            "--aws-keys",
+            "--payload-format",
+            "cbor",
+            "--mqtt-version",
+            "3.1.1",
+        ],
+        &["--key-type", "rsa2048"],
+        &["--no-prove", "--key-type", "p384"],
+    ];
+    for (number, form) in forms.iter().enumerate() {
+        provision(&station, &number.to_string(), form).await.json();
+        let thing = format!("iot-{number}");
+        station.run("pub", &[&thing, "hello"]).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_from_files_of_five_minutes_and_of_our_ca_serve_as_well() {
+    let station = fleet().await;
+    let files = [
+        "--claim-certificate",
+        "fleet.claim.pem",
+        "--claim-key",
+        "fleet.claim.key",
+    ];
+    provision(&station, "1", &files).await.json();
+    let phone = ["fleet", "phone", "--temporary", "--output", "json"];
+    let made = station.run("create-claim", &phone).await.json();
+    assert!(made[0]["notAfter"].is_string(), "{made:?}");
+    station.run("create-claim", &phone).await.fails(5);
+    provision(&station, "2", &["--claim", "phone"]).await.json();
+    station.run("create-root", &[] as &[&str]).await.ok();
+    station.run("register", &[] as &[&str]).await.ok();
+    let own = ["fleet", "batch", "--ca", "root"];
+    station.run("create-claim", &own).await.ok();
+    provision(&station, "3", &["--claim", "batch"]).await.json();
+    let refusal = provision(&station, "4", &["--claim", "none"]).await;
+    assert!(refusal.fails(4).contains("create-claim"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_leaves_the_disk_as_it_was_and_says_what_to_do() {
+    let station = fleet().await;
+    let arguments = ["iot-1", "--template", "fleet"];
+    let refusal = station.run("fleet-provision", &arguments).await.fails(6);
+    assert!(refusal.contains("License"), "{refusal}");
+    assert!(refusal.contains("InvalidParameters"), "{refusal}");
+    assert!(refusal.contains("hint: "), "{refusal}");
+    assert_eq!(station.folder.files(), CLAIM);
+    assert!(station.core.account().snapshot().things.is_empty());
+
+    station
+        .run("template", &["update", "fleet", "--disable"])
+        .await
+        .ok();
+    let refusal = provision(&station, "1", &[]).await.fails(6);
+    assert!(
+        refusal.contains("template update NAME --enable"),
+        "{refusal}"
+    );
+    assert_eq!(station.folder.files(), CLAIM);
+    station
+        .run("template", &["update", "fleet", "--enable"])
+        .await
+        .ok();
+    provision(&station, "1", &[]).await.json();
+
+    // Another template than the claim is for: the policy denies it, which MQTT 3.1.1 tells by hanging up.
+    let before = station.folder.files();
+    for version in ["5", "3.1.1"] {
+        let other = [
+            "iot-2",
+            "--template",
+            "other",
+            "--claim",
+            "fleet",
+            "--mqtt-version",
+            version,
+        ];
+        station.run("fleet-provision", &other).await.fails(6);
+        assert_eq!(station.folder.files(), before, "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_may_do_nothing_but_claim() {
+    let station = fleet().await;
+    let store = Store::open(station.folder.path("")).expect("a store");
+    let claim = store.load_claim(&"fleet".parse().expect("a name"));
+    let claim = claim.expect("readable").expect("there");
+    let key = claim.private_key().to_pem();
+    let identity = Identity::from_pem(claim.chain_pem().as_bytes(), key.as_bytes());
+    let identity = identity.expect("an identity");
+    let root = std::fs::read(cafile(&station)).expect("the root");
+    let trust = Trust::from_pem(&root, "root").expect("a root");
+    let endpoint = station.core.mqtt_endpoint().parse().expect("an endpoint");
+    let connection = |client_id: &str| {
+        let mut options = Connection::new(
+            Clone::clone(&endpoint),
+            client_id,
+            identity.clone(),
+            trust.clone(),
+        );
+        options.retry.attempts = 1;
+        options
+    };
+    // Under the name of a device it would end that device's connection.
+    let refused = Session::connect(connection("iot-123"), |_| ()).await;
+    assert!(refused.is_err());
+    for topic in [
+        "iot-123/telemetry",
+        "$aws/things/iot-123/shadow/update",
+        "$aws/provisioning-templates/other/provision/json",
+        "$aws/certificates/elsewhere",
+    ] {
+        let mut session = Session::connect(connection("claim-x"), |_| ()).await;
+        let session = session.as_mut().expect("connected");
+        let message = Publish::new(topic, "{}", Qos::AtLeastOnce).expect("a message");
+        let refused = session.publish(message).await;
+        assert!(
+            matches!(refused, Err(MqttError::PublishRefused { .. })),
+            "{topic}"
+        );
+    }
+    let session = Session::connect(connection("claim-x"), |_| ()).await;
+    let mut session = session.expect("connected");
+    let filters = [
+        "#".to_owned(),
+        "$aws/certificates/create/json/accepted".to_owned(),
+    ];
+    let answers = session.subscribe(&filters, Qos::AtLeastOnce).await;
+    let answers = answers.expect("answered");
+    assert!(answers[0].is_err() && answers[1].is_ok(), "{answers:?}");
+}
+
+fn cafile(station: &Station) -> PathBuf {
+    let environment = station.core.environment();
+    let found = environment
+        .into_iter()
+        .find(|(name, _)| *name == "AWS_IOT_CAFILE");
+    found.expect("the environment names it").1.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_with_one_serial_number_are_one_thing_with_two_certificates() {
+    let station = fleet().await;
+    let mut ends = Vec::new();
+    for folder in ["one", "other"] {
+        std::fs::create_dir(station.folder.path(folder)).expect("a folder");
+        let arguments = [
+            "iot-7",
+            "--template",
+            "fleet",
+            "--parameter",
+            "License=7",
+            "--dir",
+            folder,
+            "--claim-certificate",
+            "fleet.claim.pem",
+            "--claim-key",
+            "fleet.claim.key",
+        ];
+        ends.push(station.folder.start("fleet-provision", &arguments));
+    }
+    for child in ends {
+        let ended = tokio::task::block_in_place(|| station.folder.finish(child));
+        // Without a hook nothing tells the second from the first; neither gets half an identity.
+        ended.ok();
+    }
+    let name: ThingName = "iot-7".parse().expect("a name");
+    let mut ids: Vec<String> = ["one", "other"]
+        .iter()
+        .map(|folder| {
+            let store = Store::open(station.folder.path(folder)).expect("a store");
+            let device = store.load_device(&name).expect("an identity");
+            device.certificate().id().to_string()
+        })
+        .collect();
+    ids.sort();
+    let mut attached = ids_of(&station, "iot-7");
+    attached.sort();
+    assert_eq!(ids, attached);
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_for_one_device_in_one_folder_are_one_at_a_time() {
+    let station = fleet().await;
+    let arguments = [
+        "iot-7",
+        "--template",
+        "fleet",
+        "--parameter",
+        "License=7",
+        "--key-type",
+        "rsa4096",
+    ];
+    let first = station.folder.start("fleet-provision", &arguments);
+    let second = station.folder.start("fleet-provision", &arguments);
+    let ends =
+        [first, second].map(|child| tokio::task::block_in_place(|| station.folder.finish(child)));
+    let mut codes = ends.each_ref().map(|ended| ended.code);
+    codes.sort_unstable();
+    // The other one found it under way, or done.
+    assert!(codes == [0, 5] || codes == [0, 0], "{ends:#?}");
+    assert_eq!(ids_of(&station, "iot-7").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_before_its_end() {
+    let station = fleet().await;
+    let first = provision(&station, "1", &[]).await.json();
+    let soon = station.run("needs-renewal", &["iot-1"]).await;
+    assert_eq!(soon.code, 9, "AWS issues them until 2049: {soon:?}");
+    let within = ["iot-1", "--within", "36500d"];
+    station.run("needs-renewal", &within).await.ok();
+    station.run("needs-renewal", &["iot-2"]).await.fails(4);
+
+    // The claim is not needed for it.
+    for file in CLAIM {
+        std::fs::remove_file(station.folder.path(file)).expect("removed");
+    }
+    let renewed = provision(&station, "1", &["--renew"]).await.json();
+    assert_eq!(renewed[0]["outcome"], "renewed");
+    assert_ne!(renewed[0]["certificateId"], first[0]["certificateId"]);
+    station.run("pub", &["iot-1", "hello"]).await.ok();
+    assert_eq!(ids_of(&station, "iot-1").len(), 2, "the old one stays");
+    let files = ["iot-1.crt", "iot-1.fleet.json", "iot-1.key"];
+    assert_eq!(station.folder.files(), files);
+
+    let refused = [
+        "iot-1",
+        "--template",
+        "fleet",
+        "--parameter",
+        "License=2",
+        "--renew",
+    ];
+    let refusal = station.run("fleet-provision", &refused).await.fails(5);
+    assert!(refusal.contains("iot-2"), "{refusal}");
+    station.run("pub", &["iot-1", "hello"]).await.ok();
+    assert_eq!(station.folder.files(), files);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_the_device_has_its_claim_or_its_identity_and_goes_on() {
+    let station = fleet().await;
+    let mut interrupted = 0;
+    for round in 0..24_u64 {
+        let (device, license) = (format!("iot-{round}"), format!("License={round}"));
+        let arguments = [
+            device.as_str(),
+            "--template",
+            "fleet",
+            "--parameter",
+            &license,
+        ];
+        let mut child = station
+            .folder
+            .command("fleet-provision", &arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        tokio::time::sleep(Duration::from_millis(10 + 8 * round)).await;
+        let _ = child.kill();
+        let _ = child.wait();
+        let identity = |name: &str| station.folder.path(name).exists();
+        let done = identity(&format!("{device}.crt"));
+        interrupted += usize::from(!done);
+        assert!(CLAIM.iter().all(|file| identity(file)), "the claim stays");
+        if done {
+            let key = std::fs::read(station.folder.path(&format!("{device}.key"))).expect("a key");
+            assert!(belongs(
+                &key,
+                &station.folder.path(&format!("{device}.crt"))
+            ));
+        }
+        provision(&station, &round.to_string(), &[]).await.json();
+        assert_eq!(ids_of(&station, &device).len(), 1, "registered once");
+        assert!(
+            !station
+                .folder
+                .path(&format!("{device}.provisioning"))
+                .exists()
+        );
+    }
+    assert!(interrupted > 0, "every run was faster than its end");
+}
+
+fn belongs(key: &[u8], certificate: &Path) -> bool {
+    let key = openssl::pkey::PKey::private_key_from_pem(key).expect("a key");
+    let pem = std::fs::read(certificate).expect("a certificate");
+    let certificate = openssl::x509::X509::from_pem(&pem).expect("readable");
+    let public = certificate.public_key().expect("a key");
+    public.public_eq(&key)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_says_what_is_left_and_another_run_goes_on() {
+    let station = fleet().await;
+    // Nobody answers on this port: the program waits for its connection.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!(
+        "localhost:{}",
+        silent.local_addr().expect("its address").port()
+    );
+    let arguments = [
+        "iot-1",
+        "--template",
+        "fleet",
+        "--parameter",
+        "License=1",
+        "--endpoint",
+        &endpoint,
+    ];
+    let child = station.folder.start("fleet-provision", &arguments);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(sent.expect("kill is there").success());
+    let ended = tokio::task::block_in_place(|| station.folder.finish(child));
+    let stderr = ended.fails(143);
+    assert!(stderr.contains("iot-1.provisioning"), "{stderr}");
+    provision(&station, "1", &[]).await.json();
+}
