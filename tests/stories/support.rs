@@ -120,6 +120,20 @@ impl Folder {
         self.dir.path().join(name)
     }
 
+    /// A request as a device makes it, with a key that stays there.
+    pub(crate) fn write_request(&self, name: &str) {
+        let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1);
+        let key = openssl::ec::EcKey::generate(&group.expect("a curve")).expect("a key");
+        let key = openssl::pkey::PKey::from_ec_key(key).expect("a key");
+        let mut request = openssl::x509::X509ReqBuilder::new().expect("a request");
+        request.set_pubkey(&key).expect("its key");
+        request
+            .sign(&key, openssl::hash::MessageDigest::sha256())
+            .expect("signed");
+        let pem = request.build().to_pem().expect("PEM");
+        std::fs::write(self.path(name), pem).expect("written");
+    }
+
     /// Names in the folder, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.dir.path())

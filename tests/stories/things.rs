@@ -15,20 +15,6 @@ const NOTHING: [&str; 0] = [];
 /// Where the certificates of the things come from.
 const SOURCES: [&[&str]; 3] = [&[], &["--aws-keys"], &["--csr", "sensor.csr"]];
 
-/// A request as a device makes it, with a key that stays there.
-fn write_request(station: &Station) {
-    let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1);
-    let key = openssl::ec::EcKey::generate(&group.expect("a curve")).expect("a key");
-    let key = openssl::pkey::PKey::from_ec_key(key).expect("a key");
-    let mut request = openssl::x509::X509ReqBuilder::new().expect("a request");
-    request.set_pubkey(&key).expect("its key");
-    request
-        .sign(&key, openssl::hash::MessageDigest::sha256())
-        .expect("signed");
-    let pem = request.build().to_pem().expect("PEM");
-    std::fs::write(station.folder.path("sensor.csr"), pem).expect("written");
-}
-
 fn state(station: &Station) -> std::sync::Arc<State> {
     station.core.account().snapshot()
 }
@@ -132,7 +118,7 @@ async fn deleting_asks_and_warns() {
 async fn aws_makes_key_and_certificate_or_certifies_a_request() {
     for source in &SOURCES[1..] {
         let station = Station::start().await;
-        write_request(&station);
+        station.folder.write_request("sensor.csr");
         let arguments = [&["sensor"], *source].concat();
         let answer = station.run("create-thing", &arguments).await.ok();
         assert!(answer.starts_with("sensor\tcreated\t"), "{answer}");
@@ -410,7 +396,7 @@ async fn survive(source: &'static [&'static str], kind: FaultKind) {
     for step in 1..14 {
         runs.spawn(async move {
             let station = Station::registered().await;
-            write_request(&station);
+            station.folder.write_request("sensor.csr");
             let create = [&["sensor"], source].concat();
             let broke = broken(&station, "create-thing", &create, step, kind).await != 0;
             let second = station.run("create-thing", &create).await;

@@ -160,9 +160,10 @@ impl Cloud {
             done.push("the certificate is attached");
         }
         let status = self.activate(&held, &record, done).await?;
-        if let Some(mark) = &held.unheard_since {
-            self.remove_late(creation.source, mark).await?;
-        }
+        let requested = match held.lookout {
+            Some(lookout) => self.remove_late(creation, lookout).await?,
+            None => None,
+        };
         let finished = Record {
             thing_name: thing.to_string(),
             thing_arn: Some(registered.arn.clone()),
@@ -170,7 +171,7 @@ impl Cloud {
             certificate_id: Some(held.id.clone()),
             certificate_arn: Some(held.arn.clone()),
             policy_name: Some(policy.clone()),
-            requested: None,
+            requested,
         };
         if record != finished {
             finished.save(store, thing)?;

@@ -133,9 +133,11 @@ impl CloudError {
         self.class() == Class::NotFound
     }
 
-    /// Whether nobody can know if the call was acted upon: no answer, or a failure within the service.
+    /// Whether nobody can know if the call was acted upon: no answer, half of one, or a failure within the
+    /// service.
     pub fn is_unheard(&self) -> bool {
-        self.class() == Class::Temporary && !self.is_throttling()
+        let half = matches!(self, Self::Incomprehensible { .. });
+        half || self.class() == Class::Temporary && !self.is_throttling()
     }
 
     /// Whether the service refused because there were too many calls.

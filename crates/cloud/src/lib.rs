@@ -39,6 +39,7 @@ use aws_config::{BehaviorVersion, Region};
 use bounded::Bounded;
 use clap::Args;
 use pace::Pace;
+use tokio::sync::RwLock;
 
 pub use ca::{CertificateMode, RegisteredCa, RegistrationConfig};
 pub use certificates::{CertificateDetails, CertificateStatus, CertificateSummary, IssuedByAws};
@@ -150,6 +151,8 @@ pub struct Cloud {
     pace: Arc<Pace>,
     /// Whether a CA registers unknown certificates, by its id; asked once.
     auto_registering: Arc<Mutex<HashMap<String, bool>>>,
+    /// Read-locked from asking for a certificate until its key is on the disk.
+    asking: Arc<RwLock<()>>,
 }
 
 impl Cloud {
@@ -205,6 +208,7 @@ impl Cloud {
             account: settings.account.clone(),
             pace: Arc::new(Pace::new(quotas_count)),
             auto_registering: Arc::default(),
+            asking: Arc::default(),
         };
         if let Some(meant) = &cloud.account {
             let found = cloud.account_of_credentials().await?;

@@ -1,9 +1,9 @@
 //! Certificates that AWS made and whose answer was lost: found again, taken over or removed.
 //!
 //! Neither CreateKeysAndCertificate nor CreateCertificateFromCsr can be told to act only once. So before
-//! the call the account's newest certificates are remembered ([`Mark`]). What is newer afterwards, INACTIVE,
-//! made by AWS and attached to nothing, is what a lost answer left behind, or the work of another caller
-//! that is under way, who needs a moment to attach it.
+//! the call the account's newest certificates are remembered ([`Mark`]). What is made between then and a while
+//! after the call, INACTIVE, by AWS and attached to nothing, is what a lost answer left behind, or the work
+//! of another caller that is under way, who needs a moment to attach it.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use jitp_core::certificate::Certificate;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{CertificateDetails, CertificateStatus, Cloud, CloudError};
+use crate::{CertificateDetails, CertificateStatus, CertificateSummary, Cloud, CloudError};
 
-/// The newest certificates of the account before something was asked of it.
+/// The newest certificates of the account before something was asked of it, and when that was.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mark {
@@ -21,14 +21,47 @@ pub struct Mark {
     newest: Option<i64>,
     /// Ids of those that were made in that instant.
     known: Vec<String>,
+    /// When it was asked last, in milliseconds since 1970.
+    asked: i64,
+}
+
+impl Mark {
+    /// The same mark, for one more call.
+    #[must_use]
+    pub fn asked_again(mut self, now: OffsetDateTime) -> Self {
+        self.asked = milliseconds(now);
+        self
+    }
+
+    /// Whether a call may still act, or its certificate be taken for one of a later caller.
+    pub fn is_fresh(&self, now: OffsetDateTime) -> bool {
+        milliseconds(now) <= self.end()
+    }
+
+    /// Whether a certificate in a list may be what was asked for. Without an end, what somebody made by hand
+    /// days later would be taken for it.
+    fn covers(&self, item: &CertificateSummary) -> bool {
+        let created = item.created.map(milliseconds);
+        !self.is_before(item)
+            && !self.known.contains(&item.id)
+            && created.is_none_or(|created| created <= self.end())
+    }
+
+    fn is_before(&self, item: &CertificateSummary) -> bool {
+        item.created.map(milliseconds) < self.newest
+    }
+
+    fn end(&self) -> i64 {
+        self.asked.saturating_add(LATEST)
+    }
 }
 
 impl Cloud {
-    /// Remembers the newest certificates.
+    /// Remembers the newest certificates before something is asked for now.
     ///
     /// # Errors
     /// When the call fails.
-    pub async fn mark_certificates(&self) -> Result<Mark, CloudError> {
+    pub async fn mark_certificates(&self, now: OffsetDateTime) -> Result<Mark, CloudError> {
         let (page, _) = self.certificates_page(None).await?;
         let times = page.iter().filter_map(|item| item.created);
         let newest = times.map(milliseconds).max();
@@ -39,6 +72,7 @@ impl Cloud {
         Ok(Mark {
             newest,
             known: known.collect(),
+            asked: milliseconds(now),
         })
     }
 
@@ -50,12 +84,9 @@ impl Cloud {
             let (page, next) = self.certificates_page(marker).await?;
             let mut newer = false;
             for item in page {
-                let is_old = item.created.map(milliseconds) < mark.newest;
-                if is_old || mark.known.contains(&item.id) {
-                    continue;
-                }
-                newer = true;
+                newer |= !mark.is_before(&item);
                 if item.status == CertificateStatus::Inactive
+                    && mark.covers(&item)
                     && let Some(stray) = self.stray(&item.id).await?
                 {
                     strays.push(stray);
@@ -76,25 +107,43 @@ impl Cloud {
         let stray = details.status == CertificateStatus::Inactive
             && details.ca_certificate_id.is_none()
             && is_amazons(&details.pem)
-            && self.things_of(&details.arn).await?.is_empty()
-            && self.attached_policies(&details.arn).await?.is_empty();
+            && match self.is_attached(&details.arn).await {
+                // Another look for strays was quicker.
+                Err(error) if error.is_not_found() => false,
+                attached => !attached?,
+            };
         Ok(stray.then_some(details))
     }
 
-    /// Removes what a CreateKeysAndCertificate since the mark left behind, whose private key nobody has.
-    /// Answers the ids of the removed ones.
+    async fn is_attached(&self, arn: &str) -> Result<bool, CloudError> {
+        Ok(
+            !self.things_of(arn).await?.is_empty()
+                || !self.attached_policies(arn).await?.is_empty(),
+        )
+    }
+
+    /// Removes what a CreateKeysAndCertificate since the mark left behind, whose private key nobody has; not
+    /// those that are kept. Answers the ids of the removed ones.
     ///
     /// # Errors
     /// When a call fails.
-    pub async fn remove_strays(&self, mark: &Mark) -> Result<Vec<String>, CloudError> {
+    pub async fn remove_strays(
+        &self,
+        mark: &Mark,
+        is_kept: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, CloudError> {
         let mut removed = Vec::new();
-        let strays = self.stray_certificates(mark).await?;
-        if !strays.is_empty() {
-            // Another caller's certificate is attached by then, and so no stray any more.
-            tokio::time::sleep(UNDER_WAY).await;
+        let mut strays = self.stray_certificates(mark).await?;
+        strays.retain(|stray| !is_kept(&stray.id));
+        if strays.is_empty() {
+            return Ok(removed);
         }
+        // Another caller's certificate is attached by then, and so no stray any more; what this program is
+        // being answered is kept by then.
+        tokio::time::sleep(UNDER_WAY).await;
+        drop(self.asking.write().await);
         for stray in strays {
-            if self.stray(&stray.id).await?.is_some() {
+            if !is_kept(&stray.id) && self.stray(&stray.id).await?.is_some() {
                 self.delete_certificate(&stray.id).await?;
                 removed.push(stray.id);
             }
@@ -139,3 +188,37 @@ fn milliseconds(time: OffsetDateTime) -> i64 {
 
 /// Longer than any caller takes from a new certificate to attaching it, throttling aside.
 const UNDER_WAY: Duration = Duration::from_secs(5);
+/// How long after a call, in milliseconds, its certificate may have been made: time for a service that is late,
+/// and for two clocks that differ, whose difference AWS bears up to five minutes.
+const LATEST: i64 = 10 * 60 * 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(id: &str, seconds: i64) -> CertificateSummary {
+        CertificateSummary {
+            id: id.to_owned(),
+            arn: String::new(),
+            status: CertificateStatus::Inactive,
+            created: OffsetDateTime::from_unix_timestamp(seconds).ok(),
+        }
+    }
+
+    #[test]
+    fn what_was_made_long_after_is_somebody_elses() {
+        let asked = OffsetDateTime::from_unix_timestamp(1_000).unwrap();
+        let mark = Mark {
+            newest: Some(900_000),
+            known: vec!["known".to_owned()],
+            asked: milliseconds(asked),
+        };
+        assert!(!mark.covers(&made("old", 899)));
+        assert!(!mark.covers(&made("known", 900)));
+        assert!(mark.covers(&made("twin", 900)));
+        assert!(mark.covers(&made("late", 1_600)));
+        assert!(!mark.covers(&made("other", 1_601)));
+        let again = mark.asked_again(asked + Duration::from_secs(60));
+        assert!(again.covers(&made("other", 1_601)));
+    }
+}

@@ -1,8 +1,11 @@
 //! The certificate of a thing: found on the disk, issued, or made by AWS, and then known to the account.
 
+use std::time::{Duration, Instant};
+
 use jitp_core::ca::{CertificateAuthority, PrivateKey, Profile};
 use jitp_core::certificate::Certificate;
 use jitp_core::names::ThingName;
+use time::OffsetDateTime;
 
 use super::record::Record;
 use super::{Creation, CreationError, Source};
@@ -16,8 +19,15 @@ pub(super) struct Held {
     pub(super) status: CertificateStatus,
     /// It was made in this run, and so has nothing attached.
     pub(super) new: bool,
-    /// An answer was lost since; what it was about may turn up late.
-    pub(super) unheard_since: Option<Mark>,
+    pub(super) lookout: Option<Lookout>,
+}
+
+/// An answer was lost; what it was about may turn up late.
+pub(super) enum Lookout {
+    /// In this run.
+    Wait(Mark),
+    /// In an earlier run.
+    Once(Mark),
 }
 
 impl Cloud {
@@ -55,7 +65,7 @@ impl Cloud {
                     arn,
                     status: CertificateStatus::Inactive,
                     new: true,
-                    unheard_since: None,
+                    lookout: None,
                 })
             }
             None => self.held(&id, creation, thing).await,
@@ -75,28 +85,73 @@ impl Cloud {
             let id = certificate.id().as_str();
             let held = self.held(id, creation, thing).await?;
             return Ok(Held {
-                unheard_since: record.requested.clone(),
+                lookout: record.requested.clone().map(Lookout::Once),
                 ..held
             });
         }
         let store = creation.store;
         store.check_thing_is_free(thing)?;
-        let (mark, asked_before) = match &record.requested {
-            Some(mark) => (mark.clone(), true),
-            None => {
-                let mark = self.mark_certificates().await?;
-                Record::asking(thing, &mark).save(store, thing)?;
-                (mark, false)
+        if let Some(mark) = &record.requested
+            && let Some(found) = self.recover(creation, mark).await?
+        {
+            let held = self.keep(thing, creation, found, done).await?;
+            let lookout = Some(Lookout::Once(mark.clone()));
+            return Ok(Held { lookout, ..held });
+        }
+        let now = OffsetDateTime::now_utc();
+        let earlier = record.requested.clone().filter(|mark| mark.is_fresh(now));
+        let mark = match earlier.clone() {
+            Some(mark) => mark.asked_again(now),
+            None => self.mark_certificates(now).await?,
+        };
+        Record::asking(thing, &mark).save(store, thing)?;
+        let lookout = match self.ask(thing, creation, done).await {
+            Err(CreationError::Cloud(error)) if error.is_unheard() => {
+                tracing::info!("{error}; looking for what it may have left");
+                Some(Lookout::Wait(mark.clone()))
+            }
+            other => {
+                let lookout = earlier.map(|_| Lookout::Once(mark));
+                return other.map(|held| Held { lookout, ..held });
             }
         };
-        let (made, unheard) = self
-            .made_by_aws(creation.source, &mark, asked_before)
-            .await?;
+        let held = match self.recover(creation, &mark).await? {
+            Some(found) => self.keep(thing, creation, found, done).await?,
+            None => self.ask(thing, creation, done).await?,
+        };
+        Ok(Held { lookout, ..held })
+    }
+
+    /// Asks AWS for a certificate, once.
+    async fn ask(
+        &self,
+        thing: &ThingName,
+        creation: &Creation<'_>,
+        done: &mut Vec<&'static str>,
+    ) -> Result<Held, CreationError> {
+        // Until its key is on the disk, nobody in this program may take it for a stray.
+        let _asking = self.asking.read().await;
+        let made = match creation.source {
+            Source::Csr(request) => self.create_certificate_from_csr(request.pem()).await?,
+            _ => self.create_keys_and_certificate().await?,
+        };
+        self.keep(thing, creation, made, done).await
+    }
+
+    /// Writes down what AWS has made.
+    async fn keep(
+        &self,
+        thing: &ThingName,
+        creation: &Creation<'_>,
+        made: IssuedByAws,
+        done: &mut Vec<&'static str>,
+    ) -> Result<Held, CreationError> {
         done.push("AWS has made the certificate");
         let key = match &made.keys {
             Some((key, _)) => Some(PrivateKey::from_pem(key.as_bytes(), None)?),
             None => None,
         };
+        let store = creation.store;
         let saved = store.save_thing(thing, &made.certificate_pem, key.as_ref());
         if let Err(error) = saved {
             // Its key is nowhere now, so the certificate is of no use to anybody.
@@ -111,59 +166,42 @@ impl Cloud {
             arn: made.arn,
             status: CertificateStatus::Inactive,
             new: true,
-            unheard_since: unheard.then_some(mark),
+            lookout: None,
         })
     }
 
-    /// Asks AWS for a certificate; a lost answer is asked for once more, after what it left is dealt with.
-    /// Also answers whether one was lost.
-    async fn made_by_aws(
-        &self,
-        source: Source<'_>,
-        mark: &Mark,
-        asked_before: bool,
-    ) -> Result<(IssuedByAws, bool), CreationError> {
-        let mut unheard = asked_before;
-        let mut attempts = 0;
-        loop {
-            if unheard && let Some(found) = self.recover(source, mark).await? {
-                return Ok((found, unheard));
-            }
-            let answer = match source {
-                Source::Csr(request) => self.create_certificate_from_csr(request.pem()).await,
-                _ => self.create_keys_and_certificate().await,
-            };
-            attempts += 1;
-            match answer {
-                Err(error) if error.is_unheard() && attempts < 2 => {
-                    tracing::info!("{error}; looking for what it may have left");
-                    unheard = true;
-                }
-                other => return Ok((other?, unheard)),
-            }
-        }
-    }
-
-    /// A call that timed out may act after the account was searched for what it did.
+    /// A call whose answer was lost may act after the account was searched for what it did. Answers what the
+    /// next run is to look for.
     pub(super) async fn remove_late(
         &self,
-        source: Source<'_>,
-        mark: &Mark,
-    ) -> Result<(), CloudError> {
-        if let Some(late) = self.recover(source, mark).await? {
-            self.delete_certificate(&late.id).await?;
+        creation: &Creation<'_>,
+        lookout: Lookout,
+    ) -> Result<Option<Mark>, CloudError> {
+        let (mark, patience) = match lookout {
+            Lookout::Once(mark) => (mark, Duration::ZERO),
+            Lookout::Wait(mark) => (mark, LATE),
+        };
+        let start = Instant::now();
+        loop {
+            if let Some(late) = self.recover(creation, &mark).await? {
+                self.delete_certificate(&late.id).await?;
+            }
+            if start.elapsed() >= patience {
+                return Ok((!patience.is_zero()).then_some(mark));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
-        Ok(())
     }
 
     /// Takes over what a lost answer was about, or removes it if its key is lost.
     async fn recover(
         &self,
-        source: Source<'_>,
+        creation: &Creation<'_>,
         mark: &Mark,
     ) -> Result<Option<IssuedByAws>, CloudError> {
-        let Source::Csr(request) = source else {
-            for id in self.remove_strays(mark).await? {
+        let Source::Csr(request) = creation.source else {
+            let is_kept = |id: &str| creation.store.holds_certificate(id);
+            for id in self.remove_strays(mark, is_kept).await? {
                 tracing::info!("removed certificate {id}, whose key was lost on the way");
             }
             return Ok(None);
@@ -195,7 +233,7 @@ impl Cloud {
             arn: found.arn,
             status: found.status,
             new: false,
-            unheard_since: None,
+            lookout: None,
         })
     }
 }
@@ -230,3 +268,7 @@ pub(super) fn on_disk(
         _ => Ok(Some(certificate)),
     }
 }
+
+/// How long a call whose answer was lost may still act before a creation counts as done.
+const LATE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

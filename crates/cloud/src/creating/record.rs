@@ -22,7 +22,7 @@ pub(super) struct Record {
     pub(super) certificate_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) policy_name: Option<String>,
-    /// AWS was asked for a certificate after this, and the answer is not on the disk.
+    /// AWS was asked for a certificate after this, and the answer was lost, or is not on the disk yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) requested: Option<Mark>,
 }

@@ -72,6 +72,22 @@ impl Store {
         }
     }
 
+    /// Whether this certificate is some thing's here. Files that cannot be read hold none.
+    pub fn holds_certificate(&self, id: &str) -> bool {
+        let Ok(files) = fs::read_dir(self.path(CERTIFICATES.to_owned())) else {
+            return false;
+        };
+        files.flatten().any(|file| {
+            let path = file.path();
+            path.extension().is_some_and(|extension| extension == "pem")
+                && file::read(&path).ok().flatten().is_some_and(|pem| {
+                    let certificates = Certificate::all_from_pem(&pem).unwrap_or_default();
+                    let leaf = certificates.first();
+                    leaf.is_some_and(|leaf| leaf.id().as_str() == id)
+                })
+        })
+    }
+
     /// Writes a thing's certificates and, unless it lies elsewhere, its key; the folders are made. The first
     /// certificate of the PEM text must be the key's.
     ///

@@ -23,6 +23,9 @@ pub enum FaultKind {
     CutAfter,
     /// The call is served after a while.
     Delay,
+    /// The connection is closed without an answer, and the call is served after a while all the same, as by a
+    /// service so slow that its caller has given up.
+    ServeLate,
 }
 
 /// A fault on order.
@@ -40,7 +43,7 @@ pub struct Fault {
     /// Calls it strikes.
     #[serde(default = "once")]
     pub count: u32,
-    /// How long a `delay` is, in milliseconds.
+    /// How long a `delay` is, and until a `serve-late` serves, in milliseconds.
     #[serde(default)]
     pub milliseconds: u64,
 }
@@ -71,7 +74,7 @@ impl Fault {
         self
     }
 
-    /// How long a `delay` is.
+    /// How long it takes until the call is served.
     pub fn duration(&self) -> Duration {
         Duration::from_millis(self.milliseconds.min(LONGEST_DELAY))
     }

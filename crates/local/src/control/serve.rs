@@ -123,7 +123,7 @@ fn find<'a>(signed: &Signed, method: &str, path: &'a str) -> Result<Found<'a>, A
 impl Server {
     /// Answers a request, unless a fault was ordered for it or its quota is used up.
     async fn meet(
-        &self,
+        self: &Arc<Self>,
         found: &Found<'_>,
         parts: &Parts,
         body: &Bytes,
@@ -146,9 +146,25 @@ impl Server {
                 self.answer(found, parts, body, request_id).await;
                 return answer::cut();
             }
+            Some(fault) if fault.fault == FaultKind::ServeLate => {
+                self.serve_late(fault.duration(), parts.clone(), body.clone());
+                return answer::cut();
+            }
             _ => {}
         }
         self.answer(found, parts, body, request_id).await
+    }
+
+    /// Serves a request after a while, when nobody waits for the answer any more.
+    fn serve_late(self: &Arc<Self>, after: Duration, parts: Parts, body: Bytes) {
+        let server = Arc::clone(self);
+        tokio::spawn(async move {
+            sleep(after).await;
+            let (method, path) = (parts.method.as_str(), parts.uri.path());
+            if let Ok(found) = find(&scope::of(&parts), method, path) {
+                server.answer(&found, &parts, &body, "").await;
+            }
+        });
     }
 
     fn is_within_quota(&self, operation: &str) -> bool {
