@@ -21,6 +21,7 @@ use jitp_core::names::{TemplateName, ThingName};
 use jitp_core::store::{Store, write_file};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
 /// Exchange a claim certificate for the device's own identity, or renew that
 ///
@@ -150,6 +151,14 @@ async fn fleet_provision(arguments: Arguments, common: &Common) -> Result<()> {
     let parameters = parameters(&arguments.parameters)?;
     let store = Store::open(&common.dir)?;
     let device = &arguments.device;
+    if !arguments.renew {
+        // Neither claim nor network are needed for what is done already.
+        let (template, now) = (&arguments.template, OffsetDateTime::now_utc());
+        let before = claim::provisioned(&store, device, template, &parameters, now)?;
+        if let Some(provisioned) = before {
+            return report(&arguments, provisioned, common);
+        }
+    }
     let (identity, client_id) = identity(&store, &arguments, common)?;
     let describe_endpoint = async || Ok(Cloud::connect(&arguments.cloud).await?.endpoint().await?);
     let connection = &arguments.connection;
@@ -188,6 +197,11 @@ async fn fleet_provision(arguments: Arguments, common: &Common) -> Result<()> {
         claim::provision(&provisioning, &mut |step| narrate(common, device, step)).await;
     interrupted.not();
     let provisioned = provisioned.map_err(|stopped| failure(device, *stopped))?;
+    report(&arguments, provisioned, common)
+}
+
+fn report(arguments: &Arguments, provisioned: Provisioned, common: &Common) -> Result<()> {
+    let device = &arguments.device;
     if provisioned.outcome == Outcome::Unchanged {
         common.say(format!(
             "{device} has its identity and keeps it; nothing changed"

@@ -13,6 +13,7 @@ mod interruptions;
 mod issuing;
 mod local_core;
 mod messages;
+mod pages;
 mod quotas;
 mod registering;
 mod statuses;

@@ -111,9 +111,12 @@ impl Cloud {
                 Err(error) if error.is("InvalidRequestException") => error,
                 other => return other,
             };
-            // Nothing in the exception says whether it is the time; that it is deprecated does.
+            // Nothing in the exception says whether it is the time: it is, if nothing else is in the way.
             let waited = start.elapsed();
-            if self.thing_type_deprecated(name).await? != Some(true) || waited > DEPRECATED_FOR {
+            if waited > DEPRECATED_FOR
+                || self.thing_type_deprecated(name).await? != Some(true)
+                || !self.things_of_type(name).await?.is_empty()
+            {
                 return Err(error);
             }
             waiting(waited);

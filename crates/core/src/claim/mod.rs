@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod exchange;
 mod format;
+mod present;
 mod proving;
 mod provisioning;
 mod run;
@@ -18,6 +19,7 @@ pub use client::client_id;
 pub use error::{ClaimError, Rejection};
 pub use exchange::{Exchange, IssuedCertificate, Operation, OwnershipToken, Patience, Registered};
 pub use format::Format;
+pub use present::provisioned;
 pub use provisioning::{
     Keys, Listener, Outcome, Progress, Provisioned, Provisioning, ProvisioningStopped, provision,
 };

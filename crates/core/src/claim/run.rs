@@ -9,14 +9,15 @@ use super::{
     attempt::{Asked, Attempt, Record, Step, thing_name},
     error::ClaimError,
     exchange::{Exchange, Operation, OwnershipToken, Registered},
-    provisioning::{Keys, Outcome, Progress, Provisioned, Provisioning, ProvisioningStopped},
+    present::present,
+    provisioning::{Keys, Progress, Provisioned, Provisioning, ProvisioningStopped},
 };
 use crate::{
     ca::PrivateKey,
     csr::SigningRequest,
     failure::{Class, Classified},
     mqtt::MqttError,
-    store::{ProvisioningFolder, StoreError},
+    store::ProvisioningFolder,
 };
 
 pub(super) struct Run<'a> {
@@ -131,35 +132,11 @@ impl<'a> Run<'a> {
 
     /// The identity the device has already, unless it is to be renewed.
     fn present(&self) -> Result<Option<Provisioned>, ClaimError> {
-        let (store, device) = (self.of.store, self.of.device);
         if self.of.renew {
             return Ok(None);
         }
-        let Some(record) = Record::load(store, device)? else {
-            store.check_device_is_free(device)?;
-            return Ok(None);
-        };
-        let identity = match store.load_device(&record.thing_name) {
-            // Moved aside, to begin anew.
-            Err(StoreError::DeviceNotFound { .. }) => return Ok(None),
-            other => other?,
-        };
-        if let Some(what) = record.asked.difference(&self.asked) {
-            let device = device.clone();
-            return Err(ClaimError::ProvisionedOtherwise { device, what });
-        }
         let now = self.of.connection.clock.now();
-        if !identity.certificate().is_valid_at(now) {
-            let device = device.clone();
-            return Err(ClaimError::NotValid { device });
-        }
-        Ok(Some(Provisioned {
-            outcome: Outcome::Unchanged,
-            certificate_id: identity.certificate().id().to_string(),
-            files: store.device_files(&record.thing_name),
-            thing_name: record.thing_name,
-            device_configuration: record.device_configuration,
-        }))
+        present(self.of.store, self.of.device, &self.asked, now)
     }
 
     async fn connect(&self) -> Result<Exchange, ClaimError> {

@@ -34,6 +34,11 @@ impl Store {
         text(&self.fleet_record(device))
     }
 
+    /// Whether a provisioning of the device was begun and not ended.
+    pub fn is_provisioning(&self, device: &ThingName) -> bool {
+        self.provisioning_path(device).exists()
+    }
+
     /// Takes hold of the folder in which a device is provisioned, making it if need be; `None` if another run holds it.
     ///
     /// # Errors
