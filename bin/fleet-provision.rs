@@ -281,6 +281,9 @@ fn narrate(common: &Common, device: &ThingName, step: &Progress) {
         Progress::Paused(rejection, pause) => {
             format!("{rejection}; asking again in {:.1} s", pause.as_secs_f64())
         }
+        Progress::AnswerLost => {
+            "it was accepted before; what the template told the device then is lost".to_owned()
+        }
         Progress::Accepted(thing) => format!("accepted, as the thing {thing}"),
         Progress::Proved(_) => "the new certificate connects".to_owned(),
         _ => return,

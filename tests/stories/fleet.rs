@@ -191,6 +191,56 @@ async fn a_refusal_leaves_the_disk_as_it_was_and_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_gives_no_answer_is_a_denial_and_the_unit_is_rejected() {
+    let station = fleet().await;
+    let hook = "arn:aws:lambda:eu-central-1:123456789012:function:nowhere";
+    let with = ["update", "fleet", "--hook", hook];
+    station.run("template", &with).await.ok();
+    let refusal = provision(&station, "1", &[]).await.fails(8);
+    let error = refusal.lines().last().expect("an error");
+    let error: Value = serde_json::from_str(error).expect("JSON");
+    assert_eq!(error["error"]["code"], "ACCESS_DENIED");
+    assert_eq!(error["error"]["retryable"], false);
+    assert_eq!(station.folder.files(), CLAIM);
+    let without = ["update", "fleet", "--no-hook"];
+    station.run("template", &without).await.ok();
+    provision(&station, "1", &[]).await.json();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttled_devices_come_back_and_all_get_in() {
+    let options = jitp_local::server::Options {
+        enforce_quotas: true,
+        ..Default::default()
+    };
+    let station = crate::templates::with_what_a_fleet_needs_of(options).await;
+    create_fleet(&station, &[]).await;
+    station.run("create-claim", &["fleet"]).await.ok();
+    // RegisterThing over MQTT has 10 a second.
+    let licenses: Vec<String> = (0..24).map(|number| number.to_string()).collect();
+    let children = licenses.iter().map(|license| {
+        let (device, parameter) = (format!("iot-{license}"), format!("License={license}"));
+        let arguments = [
+            device.as_str(),
+            "--template",
+            "fleet",
+            "--parameter",
+            &parameter,
+        ];
+        station.folder.start("fleet-provision", &arguments)
+    });
+    let children: Vec<_> = children.collect();
+    let mut throttled = 0;
+    for child in children {
+        let ended = tokio::task::block_in_place(|| station.folder.finish(child));
+        throttled += usize::from(ended.stderr.contains("asking again in"));
+        ended.ok();
+    }
+    assert!(throttled > 0, "nobody was throttled");
+    assert_eq!(station.core.account().snapshot().things.len(), 24);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_may_do_nothing_but_claim() {
     let station = fleet().await;
     let store = Store::open(station.folder.path("")).expect("a store");

@@ -110,6 +110,8 @@ pub enum ClaimError {
         operation: Operation,
         /// The answer.
         rejection: Rejection,
+        /// Whether the same request may have been acted upon before, and that answer was lost.
+        repeated: bool,
     },
     /// Nothing came back.
     #[error("{operation} was not answered: asked {attempts} times in {:.0} s", .waited.as_secs_f64())]
@@ -259,6 +261,7 @@ impl Classified for ClaimError {
             Self::Rejected {
                 operation,
                 rejection,
+                ..
             } => rejection.hint(*operation),
             Self::NoAnswer { operation, .. } => format!(
                 "run again; if it stays so, see that the policy allows iot:Publish, and iot:Receive and \
@@ -321,6 +324,7 @@ mod tests {
             let error = ClaimError::Rejected {
                 operation: Operation::RegisterThing,
                 rejection: rejection(status, code),
+                repeated: false,
             };
             assert_eq!(error.class(), class, "{code}");
             assert_eq!(error.code(), code);

@@ -230,6 +230,8 @@ impl Exchange {
         let topic = topic(operation, &self.template, self.format);
         let mut attempts = 0;
         let mut throttled = 0;
+        let mut unanswered = false;
+        let connections = self.session.connections();
         loop {
             attempts += 1;
             let message = Publish::new(topic.clone(), payload.clone(), Qos::AtLeastOnce)
@@ -242,9 +244,12 @@ impl Exchange {
                     throttled += 1;
                     let pause = self.pause(throttled);
                     if !rejection.is_temporary() || Instant::now() + pause >= limit {
+                        // A connection that was lost may have taken an answer with it, too.
+                        let repeated = unanswered || self.session.connections() != connections;
                         return Err(ClaimError::Rejected {
                             operation,
                             rejection,
+                            repeated,
                         });
                     }
                     paused(&rejection, pause);
@@ -259,7 +264,7 @@ impl Exchange {
                 }
                 // The request or its answer may have been lost with a connection: asking again costs at most a
                 // certificate that is never registered, which AWS deletes.
-                None => {}
+                None => unanswered = true,
             }
         }
     }

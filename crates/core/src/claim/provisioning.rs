@@ -126,6 +126,8 @@ pub enum Progress {
     Issued(String),
     /// The certificate is on the disk.
     CertificateWritten,
+    /// RegisterThing was accepted before, and what the answer told the device is lost.
+    AnswerLost,
     /// RegisterThing was accepted, and called the thing so.
     Accepted(ThingName),
     /// That is on the disk.

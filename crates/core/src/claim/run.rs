@@ -12,18 +12,14 @@ use super::{
     present::present,
     provisioning::{Keys, Progress, Provisioned, Provisioning, ProvisioningStopped},
 };
-use crate::{
-    ca::PrivateKey,
-    csr::SigningRequest,
-    failure::{Class, Classified},
-    mqtt::MqttError,
-    store::ProvisioningFolder,
-};
+use crate::{ca::PrivateKey, csr::SigningRequest, mqtt::MqttError, store::ProvisioningFolder};
 
 pub(super) struct Run<'a> {
     pub(super) asked: Asked,
     pub(super) of: &'a Provisioning<'a>,
     pub(super) progress: &'a mut dyn FnMut(&Progress),
+    /// Whether a certificate was given up for another one in this run.
+    anew: bool,
 }
 
 /// What is to become of the folder when a step fails.
@@ -42,6 +38,7 @@ impl<'a> Run<'a> {
             asked: Asked::of(of),
             of,
             progress,
+            anew: false,
         }
     }
 
@@ -210,7 +207,7 @@ impl<'a> Run<'a> {
 
     async fn register(
         &mut self,
-        mut exchange: Exchange,
+        exchange: Exchange,
         token: OwnershipToken,
         folder: &ProvisioningFolder,
     ) -> Result<Provisioned, Failed> {
@@ -218,13 +215,53 @@ impl<'a> Run<'a> {
             certificate_ownership_token: token.clone(),
         };
         self.write_attempt(step, folder)?;
-        let registered = self.ask_to_register(&mut exchange, &token).await;
-        let registered = registered.map_err(|error| match certainly_not_registered(&error) {
-            true => discard(error),
-            false => keep(error),
-        })?;
+        self.settle(exchange, &token, folder, false).await
+    }
+
+    /// Asks for the registration. Where it may have been made before, and its answer was lost, a rejection says nothing:
+    /// what the certificate can do tells the truth.
+    async fn settle(
+        &mut self,
+        mut exchange: Exchange,
+        token: &OwnershipToken,
+        folder: &ProvisioningFolder,
+        asked_before: bool,
+    ) -> Result<Provisioned, Failed> {
+        let registered = self.ask_to_register(&mut exchange, token).await;
         exchange.close().await;
-        self.accepted(registered, folder).await
+        let error = match registered {
+            Ok(registered) => return self.accepted(registered, folder).await,
+            Err(error) => error,
+        };
+        if !is_final(&error) {
+            return Err(keep(error));
+        }
+        let repeated = matches!(error, ClaimError::Rejected { repeated: true, .. });
+        if !asked_before && !repeated {
+            return Err(discard(error));
+        }
+        if self.connects_already(folder).await {
+            let record = Record::load(self.of.store, self.of.device).map_err(keep)?;
+            (self.progress)(&Progress::AnswerLost);
+            let registered = Registered {
+                thing_name: thing_name(self.of.store, self.of.device).map_err(keep)?,
+                device_configuration: record
+                    .map(|record| record.device_configuration)
+                    .unwrap_or_default(),
+            };
+            return self.accepted(registered, folder).await;
+        }
+        // A token that is used up or too old says nothing about the device.
+        let stale =
+            matches!(&error, ClaimError::Rejected { rejection, .. } if rejection.is_about_token());
+        if !stale || self.anew {
+            return Err(discard(error));
+        }
+        self.anew = true;
+        folder.clear().map_err(discard)?;
+        let exchange = self.connect().await.map_err(discard)?;
+        // Boxed: what is begun anew comes by here again, though not further.
+        Box::pin(self.begin(exchange, folder)).await
     }
 
     async fn ask_to_register(
@@ -274,8 +311,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// RegisterThing may have been accepted, and the answer lost. It is asked again; if that is rejected, what the
-    /// certificate can do tells the truth.
+    /// RegisterThing may have been accepted, and the answer lost with the run that asked.
     async fn register_again(
         &mut self,
         token: OwnershipToken,
@@ -287,38 +323,8 @@ impl<'a> Run<'a> {
             let exchange = self.connect().await.map_err(discard)?;
             return self.begin(exchange, folder).await;
         }
-        let mut exchange = self.connect().await.map_err(keep)?;
-        let error = match self.ask_to_register(&mut exchange, &token).await {
-            Ok(registered) => {
-                exchange.close().await;
-                return self.accepted(registered, folder).await;
-            }
-            Err(error) => error,
-        };
-        exchange.close().await;
-        if !certainly_not_registered(&error) {
-            return Err(keep(error));
-        }
-        if self.connects_already(folder).await {
-            let record = Record::load(self.of.store, self.of.device).map_err(keep)?;
-            let registered = Registered {
-                thing_name: thing_name(self.of.store, self.of.device).map_err(keep)?,
-                // The answer had it, and the answer is lost.
-                device_configuration: record
-                    .map(|record| record.device_configuration)
-                    .unwrap_or_default(),
-            };
-            return self.accepted(registered, folder).await;
-        }
-        // A token that is used up or too old says nothing about the device.
-        let stale =
-            matches!(&error, ClaimError::Rejected { rejection, .. } if rejection.is_about_token());
-        if !stale {
-            return Err(discard(error));
-        }
-        folder.clear().map_err(discard)?;
-        let exchange = self.connect().await.map_err(discard)?;
-        self.begin(exchange, folder).await
+        let exchange = self.connect().await.map_err(keep)?;
+        self.settle(exchange, &token, folder, true).await
     }
 
     async fn accepted(
@@ -359,12 +365,12 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Whether RegisterThing has done nothing: the service said so, or has never heard of it.
-fn certainly_not_registered(error: &ClaimError) -> bool {
+/// Whether the same request would be answered in the same way.
+fn is_final(error: &ClaimError) -> bool {
     match error {
         ClaimError::Rejected { rejection, .. } => !rejection.is_temporary(),
-        ClaimError::Mqtt(error) if matches!(**error, MqttError::PublishRefused { .. }) => true,
-        other => other.class() == Class::Configuration,
+        ClaimError::Mqtt(error) => matches!(**error, MqttError::PublishRefused { .. }),
+        _ => false,
     }
 }
 

@@ -83,7 +83,8 @@ pub(crate) struct Manners {
     pub(crate) service: Option<Service>,
 }
 
-/// What answers a message, topic and payload, with messages; at QoS 0, on the connection that asked.
+/// What answers a message, topic and payload, with messages; at QoS 0, on the connection that asked. A message without a
+/// topic breaks the connection.
 #[derive(Clone)]
 pub(crate) struct Service(pub(crate) Arc<Answering>);
 
@@ -302,6 +303,9 @@ async fn serve(
                 if manners.puback < 0x80 {
                     if let Some(Service(answer)) = &manners.service {
                         for (topic, payload) in answer(&topic, &body[at..]) {
+                            if topic.is_empty() {
+                                return;
+                            }
                             reply.extend(publish(&topic, &payload, v5));
                         }
                     }

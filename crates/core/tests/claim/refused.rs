@@ -84,12 +84,15 @@ async fn throttling_is_waited_out_and_then_given_up() {
 
 #[tokio::test]
 async fn no_answer_is_asked_for_again_and_waits_have_an_end() {
-    let aws = Aws::default();
-    aws.trick("create", Trick::Deaf);
-    aws.trick("provision", Trick::Silent);
-    let (_pki, _server, device) = scene(&aws).await;
-    let done = device.provision().await.unwrap();
-    assert_eq!(aws.registered(), [done.certificate_id]);
+    // With tokens of one use the second request is rejected, although the first one was acted upon.
+    for aws in [Aws::default(), Aws::with_tokens_of_one_use()] {
+        aws.trick("create", Trick::Deaf);
+        aws.trick("provision", Trick::Silent);
+        let (_pki, _server, device) = scene(&aws).await;
+        let done = device.provision().await.unwrap();
+        assert_eq!(aws.registered(), [done.certificate_id]);
+        assert_eq!(aws.issued(), 1);
+    }
 
     let deaf = Act::Serve(Manners::default());
     let (_pki, _server, device) = scene_of(vec![deaf]).await;
@@ -97,6 +100,18 @@ async fn no_answer_is_asked_for_again_and_waits_have_an_end() {
     let error = leaves_nothing(&device, Class::Temporary).await;
     assert!(matches!(error, ClaimError::NoAnswer { .. }), "{error}");
     assert!(started.elapsed().as_secs() < 4, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_with_its_connection_does_not_lose_the_device() {
+    for aws in [Aws::default(), Aws::with_tokens_of_one_use()] {
+        aws.trick("create", Trick::HangUp);
+        aws.trick("provision", Trick::HangUp);
+        let (_pki, _server, device) = scene(&aws).await;
+        let done = device.provision().await.unwrap();
+        assert_eq!(aws.registered(), [done.certificate_id]);
+        assert_eq!(device.names(), PROVISIONED);
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub(crate) enum Trick {
     Reject(i64, &'static str),
     /// Does what was asked, and says nothing.
     Silent,
+    /// Does what was asked, and breaks the connection.
+    HangUp,
     /// Does nothing, and says nothing.
     Deaf,
     /// Answers this, as it is.
@@ -145,6 +147,7 @@ impl Aws {
         };
         match (accepted, trick) {
             (_, Some(Trick::Silent)) => Vec::new(),
+            (_, Some(Trick::HangUp)) => vec![(String::new(), Vec::new())],
             (Some(body), _) => vec![(format!("{topic}/accepted"), write(&body))],
             (None, _) => rejected(400, "InvalidCertificateOwnershipToken"),
         }

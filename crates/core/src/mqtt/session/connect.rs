@@ -118,6 +118,7 @@ impl Session {
                 Ok(link) => {
                     self.campaign = None;
                     self.attempts = number;
+                    self.connections += 1;
                     (self.events)(&Event::Connected {
                         attempts: number,
                         elapsed,

@@ -39,6 +39,8 @@ pub struct Session {
     /// When the last CONNECT was sent.
     connected_at: Option<Instant>,
     attempts: u32,
+    /// Connections made so far.
+    connections: u32,
     subscriptions: Vec<(String, Qos)>,
     /// Answers to SUBSCRIBE that nobody has looked at yet.
     answers: Vec<(String, Result<Qos, Reason>)>,
@@ -134,6 +136,7 @@ impl Session {
             campaign: None,
             connected_at: None,
             attempts: 0,
+            connections: 0,
             subscriptions: Vec::new(),
             answers: Vec::new(),
             inbox: VecDeque::new(),
@@ -154,6 +157,11 @@ impl Session {
     /// Attempts the latest connection took.
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Connections made so far: more than one says that some were lost, and with them perhaps answers.
+    pub fn connections(&self) -> u32 {
+        self.connections
     }
 
     /// Sends one message and waits until it is delivered: PUBACK at QoS 1; at QoS 0 until the broker has read it
