@@ -10,7 +10,7 @@ use super::{
 
 /// What would make fleet provisioning fail for every device.
 pub(crate) fn check(template: &Template) -> Vec<TemplateError> {
-    let mut faults = Vec::new();
+    let mut faults = super::certain::faults(template);
     for parameter in &template.parameters {
         let name = parameter.name.as_str();
         // The id is the service's to give; everything else the device must send.

@@ -24,7 +24,7 @@ pub const JITP_PARAMETERS: [&str; 8] = [
 ];
 
 pub(crate) fn check(template: &Template) -> Vec<TemplateError> {
-    let mut faults = Vec::new();
+    let mut faults = super::certain::faults(template);
     for parameter in &template.parameters {
         if JITP_PARAMETERS.contains(&parameter.name.as_str()) || parameter.default.is_some() {
             continue;

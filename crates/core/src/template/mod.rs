@@ -20,6 +20,7 @@
 //! # Ok::<(), jitp_core::template::TemplateError>(())
 //! ```
 
+mod certain;
 mod error;
 mod expression;
 mod fill;

@@ -126,6 +126,55 @@ fn a_fleet_template_gets_nothing_from_the_certificate_and_needs_its_id() {
 }
 
 #[test]
+fn what_fails_for_every_device_is_found_before_the_first_one() {
+    let path_of = |value: &str| {
+        let json = format!(
+            r#"{{"Parameters": {{"S": {{"Type": "String"}}}}, "Mappings": {{"M": {{"a": {{"b": "x", "l": ["y"]}}}}}},
+                "Resources": {{"c": {{"Type": "AWS::IoT::Certificate", "Properties": {{"CertificateId": {{"Ref": "AWS::IoT::Certificate::Id"}}}}}},
+                               "t": {{"Type": "AWS::IoT::Thing", "Properties": {{"ThingName": {value}}}}}}}}}"#
+        );
+        let faults = match Template::parse(&json) {
+            Ok(template) => template.check_fleet(),
+            Err(fault) => vec![fault],
+        };
+        assert!(faults.len() <= 1, "{faults:?}");
+        faults.first().map(|fault| fault.path().to_owned())
+    };
+    let name = "$.Resources.t.Properties.ThingName";
+    let certain = [
+        (r#"{"Fn::Select": [5, ["a", {"Ref": "S"}]]}"#, ""),
+        (r#"{"Fn::Select": [0, [null, "a"]]}"#, ""),
+        (r#"{"Fn::Select": [3, {"Fn::Split": ["-", "a-b"]}]}"#, ""),
+        (r#"{"Fn::FindInMap": ["M", "a", "z"]}"#, ""),
+        (r#"{"Fn::FindInMap": ["M", "a", "l"]}"#, ""),
+        (
+            r#"{"Fn::Join": ["-", [{"Ref": "S"}, {"Fn::FindInMap": ["N", "a", "b"]}]]}"#,
+            ".Fn::Join[1][1]",
+        ),
+    ];
+    for (value, within) in certain {
+        let found = path_of(value);
+        assert!(found.is_some(), "{value}");
+        if !within.is_empty() {
+            let found = found.unwrap();
+            assert!(
+                found.starts_with(name) && found.contains("[1][1]"),
+                "{found}"
+            );
+        }
+    }
+    for fine in [
+        r#"{"Fn::Select": [1, [null, {"Ref": "S"}]]}"#,
+        r#"{"Fn::Select": [{"Ref": "S"}, ["a"]]}"#,
+        r#"{"Fn::FindInMap": ["M", {"Ref": "S"}, "b"]}"#,
+        r#"{"Fn::Select": [3, {"Fn::Split": ["-", {"Ref": "S"}]}]}"#,
+        r#"{"Fn::Sub": ["${A}-${S}", {"A": {"Fn::FindInMap": ["M", "a", "b"]}}]}"#,
+    ] {
+        assert_eq!(path_of(fine), None, "{fine}");
+    }
+}
+
+#[test]
 fn what_a_fleet_template_probably_does_not_mean_is_warned_of() {
     let template = Template::parse(
         r#"{"Parameters": {"Unused": {"Type": "String"}, "License": {"Type": "String"}},

@@ -1,7 +1,8 @@
 //! Text in a template that is known only once the parameters are: `Ref` and the `Fn::*` functions.
 //!
-//! Here is what they are and how they are evaluated; `read` makes them from JSON.
+//! Here is what they are and how they are evaluated; `read` makes them from JSON, `faults` finds what can never work.
 
+mod faults;
 mod read;
 
 pub(crate) use read::is_function;

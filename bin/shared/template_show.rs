@@ -1,0 +1,114 @@
+//! `template show`: everything about one template, or its body alone.
+
+use jitp_cli::{Common, Failure, OutputFormat, Report, Result};
+use jitp_cloud::{Cloud, ProvisioningTemplate};
+use jitp_core::failure::Class;
+use jitp_core::names::TemplateName;
+use serde::Serialize;
+use time::format_description::well_known::Rfc3339;
+
+/// What `show` tells.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    template_name: String,
+    template_arn: String,
+    r#type: &'static str,
+    enabled: bool,
+    description: String,
+    provisioning_role_arn: String,
+    hook_target_arn: Option<String>,
+    default_version_id: i32,
+    version_ids: Vec<i32>,
+    last_modified_date: Option<String>,
+    template_body: String,
+}
+
+impl Report for Details {
+    fn columns(&self) -> Vec<String> {
+        Vec::new() // shown as pairs
+    }
+}
+
+/// One member of what `show` tells.
+#[derive(Serialize)]
+struct Pair(String, String);
+
+impl Report for Pair {
+    fn columns(&self) -> Vec<String> {
+        vec![self.0.clone(), self.1.clone()]
+    }
+}
+
+pub(crate) async fn run(
+    cloud: &Cloud,
+    name: &TemplateName,
+    body: bool,
+    version: Option<i32>,
+    common: &Common,
+) -> Result<()> {
+    let found = find(cloud, name).await?;
+    if body {
+        let body = match version {
+            Some(number) => cloud.template_body(name.as_str(), number).await?,
+            None => found.body,
+        };
+        return common.reporter().line(&Body(body));
+    }
+    let versions = cloud.template_versions(name.as_str()).await?;
+    let details = Details {
+        template_name: found.name,
+        template_arn: found.arn,
+        r#type: found.kind.as_str(),
+        enabled: found.enabled,
+        description: found.description,
+        provisioning_role_arn: found.role_arn,
+        hook_target_arn: found.hook_arn,
+        default_version_id: found.default_version,
+        version_ids: versions.iter().map(|version| version.number).collect(),
+        last_modified_date: found.changed.and_then(|time| time.format(&Rfc3339).ok()),
+        template_body: found.body,
+    };
+    let mut reporter = common.reporter();
+    if common.output == OutputFormat::Json {
+        return reporter.line(&details);
+    }
+    // For people and scripts alike: a line a member, named as in the JSON form.
+    let members = serde_json::to_value(&details).unwrap_or_default();
+    for (member, value) in members.as_object().into_iter().flatten() {
+        let text = match value.as_str() {
+            Some(text) => text.replace(['\t', '\n', '\r'], " "),
+            None if value.is_null() => continue,
+            None => value.to_string(),
+        };
+        reporter.line(&Pair(member.clone(), text))?;
+    }
+    Ok(())
+}
+
+/// A template as it is; in JSON it is its own form.
+struct Body(String);
+
+impl Serialize for Body {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<serde_json::Value>(&self.0) {
+            Ok(value) => value.serialize(serializer),
+            Err(_) => self.0.serialize(serializer),
+        }
+    }
+}
+
+impl Report for Body {
+    fn columns(&self) -> Vec<String> {
+        vec![self.0.clone()]
+    }
+}
+
+/// A template by its name.
+pub(crate) async fn find(cloud: &Cloud, name: &TemplateName) -> Result<ProvisioningTemplate> {
+    let found = cloud.provisioning_template(name.as_str()).await?;
+    found.ok_or_else(|| {
+        let message = format!("there is no provisioning template {name}");
+        Failure::new(Class::NotFound, message).hint("template list shows what there is")
+    })
+}
