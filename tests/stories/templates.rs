@@ -81,6 +81,7 @@ async fn a_template_is_made_once_and_another_of_its_name_is_a_conflict() {
         .run("template", &["show", "fleet", "--body"])
         .await
         .ok();
+    assert_eq!(body.lines().count(), 1, "AWS counts white space: {body}");
     let body: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(
         body["Resources"]["policy"]["Properties"]["PolicyName"],

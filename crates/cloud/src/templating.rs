@@ -159,11 +159,15 @@ impl Cloud {
         &self,
         new: &NewTemplate<'_>,
     ) -> Result<AppliedTemplate, TemplatingError> {
-        self.check_template(new.kind, new.body, new.hook_arn.is_some())
-            .await?;
+        let has_hook = new.hook_arn.is_some();
+        let body = self.check_template(new.kind, new.body, has_hook).await?;
+        let new = NewTemplate {
+            body: &body,
+            ..*new
+        };
         match self.provisioning_template(new.name).await? {
-            None => self.make(new).await,
-            Some(found) => self.unchanged(found, new),
+            None => self.make(&new).await,
+            Some(found) => self.unchanged(found, &new),
         }
     }
 
@@ -176,10 +180,14 @@ impl Cloud {
         new: &NewTemplate<'_>,
         room: VersionRoom,
     ) -> Result<AppliedTemplate, TemplatingError> {
-        self.check_template(new.kind, new.body, new.hook_arn.is_some())
-            .await?;
+        let has_hook = new.hook_arn.is_some();
+        let body = self.check_template(new.kind, new.body, has_hook).await?;
+        let new = NewTemplate {
+            body: &body,
+            ..*new
+        };
         let Some(found) = self.provisioning_template(new.name).await? else {
-            return self.make(new).await;
+            return self.make(&new).await;
         };
         if found.kind != new.kind {
             return Err(TemplatingError::OtherKind {
@@ -213,7 +221,8 @@ impl Cloud {
         let found = found.ok_or_else(|| TemplatingError::NoTemplate(name.to_owned()))?;
         let gets_hook = matches!(wanted.hook_arn, Some(Some(_)));
         let judged = body.unwrap_or(&found.body);
-        self.check_template(found.kind, judged, gets_hook).await?;
+        let judged = self.check_template(found.kind, judged, gets_hook).await?;
+        let body = body.map(|_| judged.as_str());
         self.bring_template_into_line(found, wanted, body, room)
             .await
     }
@@ -346,23 +355,25 @@ impl Cloud {
         Ok(Some(oldest.number))
     }
 
-    /// Nothing is sent before the template is seen to be one, and what it names to exist.
+    /// Nothing is sent before the template is seen to be one, and what it names to exist. Answers its compact form: AWS
+    /// counts white space.
     async fn check_template(
         &self,
         kind: TemplateKind,
         body: &str,
         has_hook: bool,
-    ) -> Result<(), TemplatingError> {
+    ) -> Result<String, TemplatingError> {
         let template = Template::parse(body)?;
         let fault = match kind {
             TemplateKind::Jitp if has_hook => return Err(TemplatingError::HookOfJitp),
             TemplateKind::Jitp => template.check_jitp().into_iter().next(),
             TemplateKind::Fleet => template.check_fleet().into_iter().next(),
         };
-        match fault {
-            Some(fault) => Err(fault.into()),
-            None => Ok(self.check_names(&template).await?),
+        if let Some(fault) = fault {
+            return Err(fault.into());
         }
+        self.check_names(&template).await?;
+        Ok(template.to_body())
     }
 }
 
