@@ -18,7 +18,7 @@ use jitp_core::claim::{
 use jitp_core::failure::Class;
 use jitp_core::mqtt::{Event, Identity};
 use jitp_core::names::{TemplateName, ThingName};
-use jitp_core::store::{Store, write_file};
+use jitp_core::store::{DeviceIdentity, Store, write_file};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -248,7 +248,7 @@ fn identity(store: &Store, arguments: &Arguments, common: &Common) -> Result<(Id
                 Failure::new(Class::Configuration, format!("the claim: {error}"))
             })?
         }
-        _ => mqtt_identity(&stored_claim(store, arguments)?)?,
+        _ => mqtt_identity(&stored_claim(store, arguments, common)?)?,
     };
     Ok((
         identity,
@@ -256,11 +256,14 @@ fn identity(store: &Store, arguments: &Arguments, common: &Common) -> Result<(Id
     ))
 }
 
-fn stored_claim(store: &Store, arguments: &Arguments) -> Result<jitp_core::store::DeviceIdentity> {
+fn stored_claim(store: &Store, arguments: &Arguments, common: &Common) -> Result<DeviceIdentity> {
     let name = match &arguments.claim.claim {
         Some(name) => name.clone(),
         None => arguments.template.as_str().parse()?,
     };
+    if let Some(warning) = store.claim_key_warning(&name) {
+        common.warn(warning.to_string());
+    }
     store.load_claim(&name)?.ok_or_else(|| {
         let files = store.claim_files(&name);
         let message = format!(

@@ -20,7 +20,7 @@ PATH=$PATH:/usr/sbin
 
 # A judge that takes longer hangs.
 judge_seconds=180
-all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk node_clients durability)
+all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet node_clients durability)
 passed=0 failed=0 skipped=0
 
 main() {

@@ -1,6 +1,8 @@
 //! The files of a claim: `CLAIM.claim.key` and `CLAIM.claim.pem`.
 
-use super::{DeviceIdentity, Files, Store, StoreError, check_free, identity, read_pair};
+use super::{
+    DeviceIdentity, Files, LooseMode, Store, StoreError, check_free, file, identity, read_pair,
+};
 use crate::{ca::PrivateKey, names::ThingName};
 
 impl Store {
@@ -33,6 +35,11 @@ impl Store {
         let files = self.claim_files(name);
         self.publish(&files, key, chain_pem)?;
         Ok(files)
+    }
+
+    /// A warning for the user if the claim's key file is open to others.
+    pub fn claim_key_warning(&self, name: &ThingName) -> Option<LooseMode> {
+        file::loose_mode(self.claim_files(name).key)
     }
 
     /// A claim's key and certificates; `None` if neither file is there.
