@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use jitp_cli::{Common, Exit, Failure, Report, Result, Signals};
 use jitp_core::failure::Class;
+use jitp_local::functions::GivenFunction;
 use jitp_local::running;
 use jitp_local::server::{Local, Options, operations};
 use serde::Serialize;
@@ -98,6 +99,12 @@ struct AccountFlags {
     /// the messages of each connection [default: none]
     #[arg(long, value_name = "WHOSE")]
     quotas: Option<Quotas>,
+
+    /// A function that a template's preProvisioningHook may name: a program that speaks the Lambda
+    /// Runtime API (the `bootstrap` that is deployed, or its folder), or http://HOST:PORT/PATH, which
+    /// takes the payload by POST. May be given several times
+    #[arg(long = "function", value_name = "NAME=PATH")]
+    functions: Vec<GivenFunction>,
 
     /// Serve /_local/faults, which makes calls fail on order; for test suites
     #[arg(long)]
@@ -325,6 +332,7 @@ impl AccountFlags {
             empty: self.empty,
             enforce_quotas: matches!(self.quotas, Some(Quotas::Aws)),
             faults: self.allow_faults,
+            functions: self.functions,
             ..Options::default()
         }
     }

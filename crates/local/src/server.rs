@@ -26,7 +26,7 @@ use crate::control::{self, ControlSettings, Faults, Offered};
 use crate::data_plane;
 use crate::diary::Diary;
 use crate::fleet::{self, FleetProvisioning};
-use crate::functions::Functions;
+use crate::functions::{self, FunctionSettings, Functions, GivenFunction};
 use crate::gate::Gate;
 use crate::http::{self, HEAD_DEADLINE};
 use crate::identity::{IdentityError, ServerCa};
@@ -64,6 +64,8 @@ pub struct Options {
     pub faults: bool,
     /// Enforce AWS's rates: calls of each operation and messages of each connection.
     pub enforce_quotas: bool,
+    /// Functions that hooks may lead to, beside those created by the Lambda API.
+    pub functions: Vec<GivenFunction>,
     /// The clock.
     pub clock: Clock,
 }
@@ -81,6 +83,7 @@ impl Default for Options {
             reset: false,
             faults: false,
             enforce_quotas: false,
+            functions: Vec::new(),
             clock: Clock::system(),
         }
     }
@@ -88,7 +91,7 @@ impl Default for Options {
 
 /// Every operation of AWS a local core serves, ordered by service and name.
 pub fn operations() -> Vec<Offered> {
-    control::offered(data_plane::operations())
+    control::offered(data_plane::operations().chain(functions::operations()))
 }
 
 /// Why a local core could not start.
@@ -139,6 +142,7 @@ pub struct Local {
     region: String,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
+    functions: Option<Functions>,
     // Keeps the folder of the root certificate when there is no data folder.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -202,14 +206,6 @@ impl Local {
             },
         })?;
 
-        let fleet = FleetProvisioning::new(
-            account.clone(),
-            diary.clone(),
-            Functions::default(),
-            options.enforce_quotas,
-        );
-        broker.install(Arc::new(fleet));
-
         let shutdown = CancellationToken::new();
         let mut local = Self {
             account: account.clone(),
@@ -223,8 +219,22 @@ impl Local {
             region: options.region,
             shutdown: shutdown.clone(),
             tasks: Vec::new(),
+            functions: None,
             _scratch: scratch,
         };
+        let functions = Functions::new(FunctionSettings {
+            account: account.clone(),
+            diary: diary.clone(),
+            given: options.functions,
+            environment: local.environment(),
+        });
+        local.functions = Some(functions.clone());
+        broker.install(Arc::new(FleetProvisioning::new(
+            account.clone(),
+            diary.clone(),
+            functions.clone(),
+            options.enforce_quotas,
+        )));
         local.tasks.push(tokio::spawn(fleet::sweep(
             account.clone(),
             diary.clone(),
@@ -238,6 +248,7 @@ impl Local {
             faults: local.faults.clone(),
             ..ControlSettings::new(account, diary)
         };
+        let settings = functions::plug_in(settings, &functions);
         let service = control::service(data_plane::plug_in(settings, &broker));
         let router = local.own_routes().fallback_service(service);
         let (entries, stop) = (local.diary.clone(), shutdown.clone());
@@ -346,6 +357,9 @@ impl Local {
             if tokio::time::timeout(FAREWELL, &mut task).await.is_err() {
                 task.abort();
             }
+        }
+        if let Some(functions) = &self.functions {
+            functions.stop().await;
         }
     }
 

@@ -12,7 +12,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 /// Services extracted: botocore's directory and API version.
-const SERVICES: [(&str, &str); 2] = [("iot", "2015-05-28"), ("iot-data", "2015-05-28")];
+const SERVICES: [(&str, &str); 3] = [
+    ("iot", "2015-05-28"),
+    ("iot-data", "2015-05-28"),
+    ("lambda", "2015-03-31"),
+];
 
 /// Writes `crates/local/model/SERVICE.json` for every service.
 pub(crate) fn extract(data: &Path) -> Result<()> {

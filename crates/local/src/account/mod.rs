@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod claims;
 mod clock;
 mod error;
+pub mod functions;
 pub mod groups;
 mod index;
 pub mod issuing;
@@ -53,6 +54,8 @@ mod space {
     pub(super) const BILLING_GROUP: &str = "billing-group";
     pub(super) const CA_CERTIFICATE: &str = "ca-certificate";
     pub(super) const CERTIFICATE: &str = "certificate";
+    pub(super) const FUNCTION: &str = "function";
+    pub(super) const FUNCTION_CODE: &str = "function-code";
     pub(super) const MEMBER: &str = "group-thing";
     pub(super) const OWNERSHIP_TOKEN: &str = "ownership-token";
     pub(super) const POLICY: &str = "policy";
@@ -64,12 +67,14 @@ mod space {
     pub(super) const THING: &str = "thing";
     pub(super) const THING_GROUP: &str = "thing-group";
     pub(super) const THING_TYPE: &str = "thing-type";
-    pub(super) const ALL: [&str; 16] = [
+    pub(super) const ALL: [&str; 18] = [
         ACCOUNT,
         ATTACHMENT,
         BILLING_GROUP,
         CA_CERTIFICATE,
         CERTIFICATE,
+        FUNCTION,
+        FUNCTION_CODE,
         MEMBER,
         OWNERSHIP_TOKEN,
         POLICY,

@@ -1,5 +1,6 @@
 //! Opening an account: every stored record read back into memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -7,6 +8,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
+use super::records::Function;
 use super::state::{Scope, State};
 use super::{Account, AccountSettings, CHANGES_KEPT, Inner, space};
 use crate::storage::{Storage, StorageError};
@@ -72,6 +74,12 @@ fn load(state: &mut State, storage: &Storage) -> Result<(), StorageError> {
     }
     for (name, role) in records(storage, space::ROLE)? {
         state.roles.insert(name, Arc::new(role));
+    }
+    let mut codes: HashMap<Vec<u8>, Vec<u8>> =
+        storage.load(space::FUNCTION_CODE)?.into_iter().collect();
+    for (name, mut function) in records::<Function>(storage, space::FUNCTION)? {
+        function.code = codes.remove(name.as_bytes()).unwrap_or_default().into();
+        state.functions.insert(name, Arc::new(function));
     }
     for (arn, tags) in records(storage, space::TAGS)? {
         state.tags.insert(arn, Arc::new(tags));

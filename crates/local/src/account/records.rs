@@ -1,6 +1,7 @@
 //! What an account holds: one record a resource, as they are kept in memory and in the storage.
 
 mod certificates;
+mod functions;
 mod roles;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use super::clock::Timestamp;
 use crate::policy::PolicyDocument;
 
 pub use certificates::*;
+pub use functions::*;
 pub use roles::*;
 
 /// How a thing and a principal belong together.

@@ -7,7 +7,7 @@ use imbl::{OrdMap, OrdSet};
 
 use super::clock::Timestamp;
 use super::records::{
-    BillingGroup, CaCertificate, Certificate, CertificateStatus, EventConfigurations,
+    BillingGroup, CaCertificate, Certificate, CertificateStatus, EventConfigurations, Function,
     OwnershipToken, Policy, ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup,
     ThingPrincipalType, ThingType,
 };
@@ -73,6 +73,8 @@ pub struct State {
     pub provisioning_claims: OrdMap<String, Arc<ProvisioningClaim>>,
     /// Ownership tokens by the SHA-256 of their text, in hex.
     pub(super) ownership_tokens: OrdMap<String, Arc<OwnershipToken>>,
+    /// Functions of AWS Lambda by name.
+    pub functions: OrdMap<String, Arc<Function>>,
     /// Roles of IAM by name.
     pub roles: OrdMap<String, Arc<Role>>,
     /// Tags by resource ARN.
@@ -127,6 +129,7 @@ impl State {
             provisioning_claims: OrdMap::new(),
             ownership_tokens: OrdMap::new(),
             ownership_tokens_by_expiry: OrdSet::new(),
+            functions: OrdMap::new(),
             roles: OrdMap::new(),
             tags: OrdMap::new(),
             event_configurations: Arc::default(),

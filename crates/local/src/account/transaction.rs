@@ -10,8 +10,8 @@ use super::clock::Timestamp;
 use super::error::ApiError;
 use super::index::{remove_entry, remove_from};
 use super::records::{
-    BillingGroup, CaCertificate, Certificate, EventConfigurations, OwnershipToken, Policy,
-    ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup, ThingPrincipalType,
+    BillingGroup, CaCertificate, Certificate, EventConfigurations, Function, OwnershipToken,
+    Policy, ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup, ThingPrincipalType,
     ThingType,
 };
 use super::registry_events::RegistryEvent;
@@ -186,6 +186,34 @@ impl Transaction {
     pub(super) fn remove_claim(&mut self, id: &str) {
         if self.state.provisioning_claims.remove(id).is_some() {
             self.forget(space::PROVISIONING_CLAIM, id);
+        }
+    }
+
+    // Functions
+
+    /// Keeps a function; its code only where it is new.
+    pub(super) fn put_function(
+        &mut self,
+        function: Function,
+        code_is_new: bool,
+    ) -> Result<(), ApiError> {
+        let name = function.name.clone();
+        self.keep(space::FUNCTION, &name, &function)?;
+        if self.durable && code_is_new {
+            self.writes.push(Write {
+                space: space::FUNCTION_CODE,
+                key: name.clone().into(),
+                value: Some(function.code.to_vec()),
+            });
+        }
+        self.state.functions.insert(name, Arc::new(function));
+        Ok(())
+    }
+
+    pub(super) fn remove_function(&mut self, name: &str) {
+        if self.state.functions.remove(name).is_some() {
+            self.forget(space::FUNCTION, name);
+            self.forget(space::FUNCTION_CODE, name);
         }
     }
 

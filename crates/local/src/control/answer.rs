@@ -11,7 +11,7 @@ use futures::stream;
 use serde_json::{Map, Value};
 
 use crate::account::ApiError;
-use crate::model::{self, Operation, Service};
+use crate::model::{self, Operation, Service, ShapeKind};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -23,11 +23,33 @@ pub enum Answer {
     Json(Value),
     /// A body that is one member, such as a shadow document.
     Raw(Bytes),
+    /// A body that is one member, with a status and headers that are others.
+    Whole {
+        /// HTTP status.
+        status: u16,
+        /// Names and values of headers.
+        headers: Vec<(&'static str, String)>,
+        /// The body.
+        body: Bytes,
+    },
 }
 
 pub(super) fn success(operation: &Operation, answer: Answer, request_id: &str) -> Response {
     match answer {
         Answer::Raw(body) => build(operation.status, "application/json", request_id, body),
+        Answer::Whole {
+            status,
+            headers,
+            body,
+        } => {
+            let mut response = build(status, "application/json", request_id, body);
+            for (name, value) in headers {
+                if let Ok(value) = HeaderValue::try_from(value) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            response
+        }
         // Operations without output shape answer nothing at all; AWS's own choice is not documented.
         Answer::Json(_) if !operation.has_output => build(
             operation.status,
@@ -41,7 +63,21 @@ pub(super) fn success(operation: &Operation, answer: Answer, request_id: &str) -
 }
 
 pub(super) fn failure(service: Option<Service>, error: &ApiError, request_id: &str) -> Response {
-    let mut body = Map::from_iter([("message".to_owned(), Value::from(error.message.as_str()))]);
+    // AWS Lambda spells it one way or the other.
+    let spelled = service.and_then(|service| {
+        let shapes = model::table(service).shapes();
+        let shape = shapes.iter().find(|shape| shape.name == error.code)?;
+        let ShapeKind::Structure { members, .. } = &shape.kind else {
+            return None;
+        };
+        let mut names = members.iter().map(|member| member.wire_name.as_str());
+        names.find(|name| name.eq_ignore_ascii_case("message"))
+    });
+    let message = spelled.unwrap_or("message");
+    let mut body = Map::from_iter([(message.to_owned(), Value::from(error.message.as_str()))]);
+    if service == Some(Service::Lambda) {
+        body.insert("Type".to_owned(), "User".into());
+    }
     for (name, value) in &error.members {
         body.insert((*name).to_owned(), Value::from(value.as_str()));
     }
@@ -59,6 +95,9 @@ pub(super) fn failure(service: Option<Service>, error: &ApiError, request_id: &s
 pub(super) fn validation_code(operation: &Operation) -> &'static str {
     if !operation.declares("InvalidRequestException") && operation.declares("ValidationException") {
         return "ValidationException";
+    }
+    if operation.declares("InvalidParameterValueException") {
+        return "InvalidParameterValueException";
     }
     "InvalidRequestException"
 }

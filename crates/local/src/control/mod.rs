@@ -1,4 +1,5 @@
-//! The control plane over HTTP: one port for AWS IoT, its data plane, IAM and STS, told apart by how a request is signed.
+//! The control plane over HTTP: one port for AWS IoT, its data plane, AWS Lambda, IAM and STS, told apart by how
+//! a request is signed.
 //!
 //! The model table routes and judges a request; a handler says only what the operation means, in one
 //! file a resource family. Whatever goes wrong is answered in JSON that AWS's clients understand.
@@ -12,6 +13,7 @@ mod endpoint;
 mod events;
 mod faults;
 mod fields;
+mod functions;
 mod iam;
 mod local;
 mod paging;
@@ -102,6 +104,11 @@ impl ControlSettings {
         match service {
             Service::Iot => HANDLERS.get(operation).copied().map(Meaning::Handler),
             Service::IotData => None,
+            Service::Lambda => {
+                let known = functions::OPERATIONS.iter();
+                let mut known = known.filter(|(name, _)| *name == operation);
+                known.next().map(|(_, handler)| Meaning::Handler(*handler))
+            }
         }
     }
 }
@@ -140,7 +147,7 @@ impl Server {
 /// An operation that is offered.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Offered {
-    /// The service as SDKs name it: `iot`, `iot-data`, `iam` or `sts`.
+    /// The service as SDKs name it: `iot`, `iot-data`, `lambda`, `iam` or `sts`.
     pub service: &'static str,
     /// The operation's name.
     pub name: &'static str,
@@ -160,7 +167,9 @@ pub(crate) fn offered(
     from_outside: impl IntoIterator<Item = (Service, &'static str)>,
 ) -> Vec<Offered> {
     let own = HANDLERS.keys().map(|name| (Service::Iot, *name));
-    let named = own.chain(from_outside);
+    let lambda = functions::OPERATIONS.iter();
+    let lambda = lambda.map(|(name, _)| (Service::Lambda, *name));
+    let named = own.chain(lambda).chain(from_outside);
     let mut all: Vec<_> = named
         .filter_map(|(service, name)| {
             let operation = model::table(service).operation(name)?;

@@ -36,6 +36,13 @@ impl Page {
         Self::new(input, size, "nextToken", "nextToken")
     }
 
+    /// A list of AWS Lambda, with `MaxItems`, `Marker` and `NextMarker`.
+    pub(super) fn of_functions(input: &Input) -> Result<Self, ApiError> {
+        let size = input.number("MaxItems").unwrap_or(MAX_RESULTS);
+        let page = Self::new(input, size, "Marker", "NextMarker");
+        page.map_err(|error| ApiError::new("InvalidParameterValueException", error.message))
+    }
+
     fn new(
         input: &Input,
         size: u64,

@@ -13,6 +13,8 @@ pub(super) enum Signed {
     Iot,
     /// The data plane.
     IotData,
+    /// AWS Lambda.
+    Lambda,
     /// IAM.
     Iam,
     /// STS.
@@ -46,6 +48,7 @@ pub(super) fn of(parts: &Parts) -> Signed {
         "iot" => Signed::Iot,
         "iotdata" | "iotdevicegateway" => Signed::IotData,
         "iam" => Signed::Iam,
+        "lambda" => Signed::Lambda,
         "sts" => Signed::Sts,
         "" => Signed::No,
         other => Signed::Other(other.chars().take(64).collect()),

@@ -22,22 +22,33 @@ use crate::model::{self, Route, Service, read_input};
 /// Largest body read, in octets; the largest modelled member is far smaller.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
+/// Largest body that may carry a function's code: AWS Lambda takes 50 MB of it, here in base64.
+const CODE_BODY_LIMIT: usize = 70 * 1024 * 1024;
+
 /// How long a body may take; a client that stalls must not be waited for.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Operations that make keys or sign, which takes tens of milliseconds.
-const SLOW: [&str; 4] = [
+/// Operations that make keys, sign, or read much, which takes tens of milliseconds.
+const SLOW: [&str; 6] = [
+    "CreateFunction",
     "CreateKeysAndCertificate",
     "CreateCertificateFromCsr",
     "CreateProvisioningClaim",
     "RegisterThing",
+    "UpdateFunctionCode",
 ];
 
 pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let request_id = uuid::Uuid::new_v4().to_string();
     let settings = &server.settings;
-    let body = match read_body(body).await {
+    let signed = scope::of(&parts);
+    // Code travels in the body, where it is.
+    let longest = match signed {
+        Signed::Lambda => CODE_BODY_LIMIT,
+        _ => BODY_LIMIT,
+    };
+    let body = match read_body(body, longest).await {
         Ok(body) => body,
         Err(error) => return refuse(settings, None, "", &error, &request_id),
     };
@@ -45,7 +56,6 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
     if let Some(what) = path.strip_prefix("/_local/") {
         return local::respond(settings, method, what, &body, &request_id);
     }
-    let signed = scope::of(&parts);
     if signed == Signed::Iam {
         let found = Found::Iam(iam::action(&body));
         return server.meet(&found, &parts, &body, &request_id).await;
@@ -60,12 +70,12 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
     }
 }
 
-async fn read_body(body: Body) -> Result<Bytes, ApiError> {
-    match timeout(BODY_DEADLINE, to_bytes(body, BODY_LIMIT)).await {
+async fn read_body(body: Body, longest: usize) -> Result<Bytes, ApiError> {
+    match timeout(BODY_DEADLINE, to_bytes(body, longest)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(ApiError::new(
             "RequestEntityTooLargeException",
-            format!("The body is longer than {BODY_LIMIT} bytes or ended early"),
+            format!("The body is longer than {longest} bytes or ended early"),
         )),
         Err(_) => Err(ApiError::new(
             "RequestTimeoutException",
@@ -97,8 +107,9 @@ impl Found<'_> {
 /// The operation that method and path mean. A request that is not signed for a service is looked up in all.
 fn find<'a>(signed: &Signed, method: &str, path: &'a str) -> Result<Found<'a>, ApiError> {
     let order = match signed {
-        Signed::IotData => [Service::IotData, Service::Iot],
-        _ => [Service::Iot, Service::IotData],
+        Signed::IotData => [Service::IotData, Service::Iot, Service::Lambda],
+        Signed::Lambda => [Service::Lambda, Service::Iot, Service::IotData],
+        _ => [Service::Iot, Service::IotData, Service::Lambda],
     };
     let found = order.into_iter().find_map(|service| {
         let route = model::table(service).route(method, path)?;
@@ -134,7 +145,7 @@ impl Server {
             Some(FaultKind::CutBefore) => return answer::cut(),
             Some(FaultKind::Throttle) => Some(throttled()),
             Some(FaultKind::Fail) => Some(ApiError::internal("A fault was ordered for this call")),
-            _ if !self.is_within_quota(found.name()) => Some(throttled()),
+            _ if !self.is_within_quota(found) => Some(throttled()),
             _ => None,
         };
         if let Some(error) = refused {
@@ -167,9 +178,13 @@ impl Server {
         });
     }
 
-    fn is_within_quota(&self, operation: &str) -> bool {
+    fn is_within_quota(&self, found: &Found<'_>) -> bool {
+        // AWS Lambda has operations of the same names, and other quotas.
+        if matches!(found, Found::Modelled(Service::Lambda, _)) {
+            return true;
+        }
         let quotas = self.quotas.as_ref();
-        quotas.is_none_or(|quotas| quotas.admit(operation))
+        quotas.is_none_or(|quotas| quotas.admit(found.name()))
     }
 
     fn refuse(&self, found: &Found<'_>, error: &ApiError, request_id: &str) -> Response {

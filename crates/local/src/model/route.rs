@@ -14,6 +14,8 @@ pub enum Service {
     Iot,
     /// The data plane over HTTP.
     IotData,
+    /// AWS Lambda.
+    Lambda,
 }
 
 impl Service {
@@ -22,6 +24,7 @@ impl Service {
         match self {
             Self::Iot => "iot",
             Self::IotData => "iot-data",
+            Self::Lambda => "lambda",
         }
     }
 }

@@ -29,7 +29,18 @@ pub(super) fn findings(table: &Table, operation: &Operation, got: &Got) -> Vec<S
             None => {}
             Some(name) => {
                 let shape = table.shapes().iter().position(|shape| shape.name == name);
-                walk(table, shape.unwrap(), &got.body, "answer", &mut found);
+                let shape = shape.unwrap();
+                // A body that is one member is the function's, and nothing modelled.
+                let is_raw = matches!(
+                    &table.shape(shape).kind,
+                    ShapeKind::Structure {
+                        payload: Some(_),
+                        ..
+                    }
+                );
+                if !is_raw {
+                    walk(table, shape, &got.body, "answer", &mut found);
+                }
             }
         }
         return found;
@@ -41,7 +52,8 @@ pub(super) fn findings(table: &Table, operation: &Operation, got: &Got) -> Vec<S
     if declared && table.error_status(&got.error) != Some(got.status) {
         found.push(format!("{} with status {}", got.error, got.status));
     }
-    if got.body["message"].as_str().is_none_or(str::is_empty) {
+    let message = got.body.get("message").or(got.body.get("Message"));
+    if message.and_then(Value::as_str).is_none_or(str::is_empty) {
         found.push("an error without message".to_owned());
     }
     if let Some(shape) = table

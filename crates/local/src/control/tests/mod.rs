@@ -27,6 +27,7 @@ use crate::admit::Admission;
 use crate::broker::{Broker, BrokerSettings, Limits};
 use crate::data_plane;
 use crate::diary::Diary;
+use crate::functions;
 use crate::model::{self, Service};
 use crate::storage::Storage;
 
@@ -90,6 +91,13 @@ impl Core {
                 storage: Storage::memory(),
                 limits: Limits::default(),
             });
+            let functions = functions::Functions::new(functions::FunctionSettings {
+                account: settings.account.clone(),
+                diary: settings.diary.clone(),
+                given: Vec::new(),
+                environment: Vec::new(),
+            });
+            let settings = functions::plug_in(settings, &functions);
             data_plane::plug_in(settings, &broker.unwrap())
         })
     }
@@ -135,7 +143,7 @@ impl Core {
             body,
         };
         let path = target.split('?').next().unwrap_or_default();
-        for service in [Service::Iot, Service::IotData] {
+        for service in [Service::Iot, Service::IotData, Service::Lambda] {
             if let Some(route) = model::table(service).route(method, path) {
                 let found = judge::findings(model::table(service), route.operation, &got);
                 assert!(

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use time::Duration;
 
@@ -51,6 +53,7 @@ async fn every_operation_is_answered_as_the_model_says() {
     groups(&core).await;
     templates(&core).await;
     data_plane(&core).await;
+    functions(&core).await;
     core.get("/endpoint?endpointType=iot:Data-ATS").await;
     core.patch(
         "/event-configurations",
@@ -67,6 +70,50 @@ async fn every_operation_is_answered_as_the_model_says() {
     let served = core.served.lock();
     let missed: Vec<&String> = offered.difference(&served).collect();
     assert!(missed.is_empty(), "the tour leaves out {missed:?}");
+}
+
+async fn functions(core: &Core) {
+    let root = "/2015-03-31/functions";
+    let code = || json!({ "ZipFile": STANDARD.encode(program("#!/bin/sh\n")) });
+    let role = "arn:aws:iam::123456789012:role/hook";
+    let create = json!({
+        "FunctionName": "hook", "Role": role, "Runtime": "provided.al2023", "Handler": "bootstrap",
+        "Code": code(), "Environment": { "Variables": { "LIST": "b" } }, "Timeout": 1, "Tags": { "a": "b" },
+    });
+    let call = |method, target: String, body| async move {
+        let got = core.call(method, &target, body).await;
+        assert!(got.status < 300, "{method} {target}: {got:?}");
+        got.body
+    };
+    let one = |tail: &str| format!("{root}/hook{tail}");
+    let made = call("POST", root.to_owned(), create).await;
+    assert_eq!(made["State"], "Active");
+    call("GET", root.to_owned(), Value::Null).await;
+    call("GET", one(""), Value::Null).await;
+    call("GET", one("/configuration"), Value::Null).await;
+    call("PUT", one("/code"), code()).await;
+    call("PUT", one("/configuration"), json!({ "Timeout": 2 })).await;
+    let permission = json!({
+        "StatementId": "iot", "Action": "lambda:InvokeFunction", "Principal": "iot.amazonaws.com",
+        "SourceAccount": "123456789012",
+    });
+    call("POST", one("/policy"), permission).await;
+    call("GET", one("/policy"), Value::Null).await;
+    // This program ends at once, which is an answer all the same.
+    let got = core.call("POST", &one("/invocations"), json!({})).await;
+    assert_eq!(got.status, 200);
+    call("DELETE", one("/policy/iot"), Value::Null).await;
+    call("DELETE", one(""), Value::Null).await;
+}
+
+/// A zip file with this program as `bootstrap`.
+fn program(text: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
+    zip.start_file("bootstrap", options).unwrap();
+    zip.write_all(text.as_bytes()).unwrap();
+    zip.finish().unwrap().into_inner()
 }
 
 /// CAs, certificates and transfers; an active certificate's ARN.

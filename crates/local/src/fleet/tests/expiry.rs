@@ -5,7 +5,6 @@ use ::time::Duration;
 use super::{Lab, TEMPLATE};
 use crate::account::{CertificateStatus, certificates, claims};
 use crate::fleet::sweep::sweep_once;
-use crate::functions::Functions;
 use crate::storage::Storage;
 use crate::x509::X509;
 
@@ -39,13 +38,7 @@ async fn a_token_is_good_for_an_hour_and_then_the_certificate_goes() {
 #[tokio::test]
 async fn tokens_survive_a_stop() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || {
-        Lab::with(
-            Storage::open(folder.path()).unwrap(),
-            Functions::default(),
-            false,
-        )
-    };
+    let open = || Lab::with(Storage::open(folder.path()).unwrap(), Vec::new(), false);
     let lab = open();
     let (id, token) = lab.certificate().await;
     let (other, _) = lab.certificate().await;

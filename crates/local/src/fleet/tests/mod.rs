@@ -2,6 +2,7 @@
 
 mod credentials;
 mod expiry;
+mod hooks;
 mod registration;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use crate::account::{
 };
 use crate::broker::{Answer, Handler as _, Request};
 use crate::diary::Diary;
-use crate::functions::Functions;
+use crate::functions::{FunctionSettings, Functions, GivenFunction};
 use crate::storage::Storage;
 
 const TEMPLATE: &str = "Fleet";
@@ -57,10 +58,10 @@ impl Told {
 
 impl Lab {
     fn start() -> Self {
-        Self::with(Storage::memory(), Functions::default(), false)
+        Self::with(Storage::memory(), Vec::new(), false)
     }
 
-    fn with(storage: Storage, functions: Functions, enforce_quotas: bool) -> Self {
+    fn with(storage: Storage, given: Vec<GivenFunction>, enforce_quotas: bool) -> Self {
         let (clock, hand) = Clock::manual(datetime!(2026-05-01 12:00 UTC));
         let account = Account::open(AccountSettings {
             account_id: "123456789012".to_owned(),
@@ -71,6 +72,12 @@ impl Lab {
         })
         .unwrap();
         let diary = Diary::new(1000);
+        let functions = Functions::new(FunctionSettings {
+            account: account.clone(),
+            diary: diary.clone(),
+            given,
+            environment: Vec::new(),
+        });
         let service =
             FleetProvisioning::new(account.clone(), diary.clone(), functions, enforce_quotas);
         let lab = Self {
