@@ -8,6 +8,7 @@ import queue
 import threading
 import zipfile
 
+import boto3
 from awscrt import mqtt, mqtt5
 from awsiot import iotidentity, mqtt5_client_builder, mqtt_connection_builder
 from cryptography import x509
@@ -340,10 +341,12 @@ def a_hook_made_by_the_Lambda_API_needs_a_permission_and_decides(core):
         FunctionName=name, Environment={"Variables": {"GOOD": "licence-2"}}
     )
     functions.get_waiter("function_updated_v2").wait(FunctionName=name)
-    asked = functions.invoke(FunctionName=name, Payload=b'{"l":"licence-2"}')
+    # The judge of answers reads them, and a function's own can be read once.
+    plain = boto3.client("lambda")
+    asked = plain.invoke(FunctionName=name, Payload=b'{"l":"licence-2"}')
     assert json.loads(asked["Payload"].read())["allowProvisioning"] is True
     assert "FunctionError" not in asked
-    asked = functions.invoke(FunctionName=name, Payload=b'"crash"')
+    asked = plain.invoke(FunctionName=name, Payload=b'"crash"')
     assert asked["FunctionError"] == "Unhandled"
     functions.remove_permission(FunctionName=name, StatementId="iot")
     expect_error("ResourceNotFoundException", functions.get_policy, FunctionName=name)
