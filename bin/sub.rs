@@ -10,7 +10,7 @@ use clap::Args;
 use jitp_cli::{Common, ConnectFlags, Failure, Report, Result};
 use jitp_cloud::{Cloud, CloudSettings};
 use jitp_core::failure::Class;
-use jitp_core::mqtt::{Message, Qos};
+use jitp_core::mqtt::{LimitError, Message, Qos, check_filter};
 use jitp_core::names::ThingName;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ struct Arguments {
     thing: ThingName,
 
     /// Topic filter
-    #[arg(default_value = "#")]
+    #[arg(default_value = "#", value_parser = topic_filter)]
     topic: String,
 
     /// End after this many messages
@@ -107,6 +107,11 @@ fn printable(bytes: &[u8]) -> String {
         }
     }
     line
+}
+
+fn topic_filter(text: &str) -> std::result::Result<String, LimitError> {
+    check_filter(text)?;
+    Ok(text.to_owned())
 }
 
 async fn subscribe(arguments: Arguments, common: &Common) -> Result<()> {

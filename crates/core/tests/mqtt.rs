@@ -651,6 +651,35 @@ async fn a_server_that_never_acknowledges_is_given_up_in_time() {
     }
 }
 
+/// The wait before connecting again once took the time that the attempts have, and what was told was a time-out
+/// of looking up the address.
+#[tokio::test]
+async fn who_never_acknowledges_is_told_so_although_the_waits_are_longer_than_the_attempts_may_be()
+{
+    let (pki, server) = server(vec![Act::Serve(Manners {
+        no_puback: true,
+        ..Manners::default()
+    })])
+    .await;
+    let mut options = options(&pki, &server);
+    options.retry.attempts = 50;
+    options.retry.first_delay = Duration::from_millis(600);
+    options.retry.max_delay = Duration::from_millis(600);
+    options.retry.total_timeout = Duration::from_millis(500);
+    options.retry.ack_timeout = Duration::from_millis(200);
+    options.retry.delivery_timeout = Duration::from_millis(2_000);
+    let mut session = Session::connect(options, |_| {}).await.unwrap();
+    let started = Instant::now();
+    let sent = session.publish(message("t", "x", Qos::AtLeastOnce)).await;
+    let error = sent.unwrap_err();
+    assert!(
+        matches!(error, MqttError::NotAcknowledged { .. }),
+        "{error:?}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(4));
+    assert!(server.attempts() >= 2, "it was tried again");
+}
+
 #[tokio::test]
 async fn messages_arrive_and_subscriptions_come_back_after_a_loss() {
     for version in [Version::V311, Version::V5] {

@@ -44,7 +44,9 @@ pub enum KeyError {
         count: usize,
     },
     /// The key is encrypted and no passphrase was given.
-    #[error("the private key is encrypted and no passphrase was given")]
+    #[error(
+        "the private key is encrypted and no passphrase was given; a CA's is taken from JITP_CA_PASSPHRASE"
+    )]
     PassphraseNeeded,
     /// The passphrase does not open the key, or the key is damaged.
     #[error("the private key cannot be decrypted: the passphrase is wrong, or the key is damaged")]

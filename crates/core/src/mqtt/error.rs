@@ -311,6 +311,9 @@ impl Classified for MqttError {
                 "is this an MQTT endpoint? MQTT is on port 8883, or on 443 with ALPN".to_owned()
             }
             Self::Trust(_) => "check --cafile or AWS_IOT_CAFILE".to_owned(),
+            Self::Refused { reason, .. } if reason.is_temporary() => {
+                "the endpoint is busy, or more is asked of it than it allows: try again later".to_owned()
+            }
             Self::Refused { client_id, .. } => format!(
                 "the policy must allow iot:Connect on client/{client_id}, and only one connection may \
                  use this client id"

@@ -25,6 +25,7 @@ use super::{
 /// The making of one connection. It is kept in the session, so that a caller who waits in small portions, giving
 /// up and asking again, neither starts it anew nor breaks an attempt off.
 pub(super) struct Campaign {
+    /// When the first attempt is due: the wait before it takes nothing from the time there is for attempts.
     started: Instant,
     /// Attempts started.
     number: u32,
@@ -38,14 +39,14 @@ pub(super) struct Campaign {
 
 impl Campaign {
     fn after(wait: Duration) -> Self {
-        let now = Instant::now();
+        let due = Instant::now() + wait;
         Self {
-            started: now,
+            started: due,
             number: 0,
             below: 0,
             alerts: 0,
             wait,
-            next: now + wait,
+            next: due,
             running: None,
         }
     }

@@ -321,7 +321,11 @@ impl Session {
             });
         }
         let until = self.stuck_since + self.options.retry.delivery_timeout;
-        self.step(Some(until)).await.map(|_| ())
+        // Also when the connection is being made again: what was promised of the messages comes first.
+        match timeout_at(until, self.step(Some(until))).await {
+            Ok(step) => step.map(|_| ()),
+            Err(_) => Ok(()),
+        }
     }
 
     async fn subscribe_batch(
