@@ -3,6 +3,7 @@
 mod authorities;
 mod changes;
 mod devices;
+mod functions;
 mod registry;
 
 use time::macros::datetime;
