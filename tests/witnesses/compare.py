@@ -1,7 +1,8 @@
-"""Plays the scenario against the local core and the witnesses, and compares what they observed.
+"""Plays a scenario against the local core and the witnesses, and compares what they observed.
 
-Every difference must be in agreed.toml with what the witness says and why we do not follow it; an
-entry without a difference is out of date. `compare.py --print` prints entries to start from.
+`compare.py calls` plays the calls of scenario.py, `compare.py programs` runs the programs as programs.py tells.
+Every difference must be in agreed/SCENARIO.toml with what the witness says and why we do not follow it; an
+entry without a difference is out of date. With `--print` it prints entries to start from.
 """
 
 import json
@@ -13,13 +14,19 @@ from pathlib import Path
 import boto3
 import botocore.config
 
+import programs
 import scenario
 import servers
 
 HERE = Path(__file__).parent
 WITNESSES = ("moto", "ministack")
+STEPS = {
+    "calls": [step.__name__.replace("_", " ") for step in scenario.STEPS],
+    "programs": programs.STEPS,
+}
 
-def observe(name, logs):
+
+def observe(which, name, logs):
     with servers.running(name, logs) as url:
         config = botocore.config.Config(
             retries={"total_max_attempts": 1}, read_timeout=30, parameter_validation=True
@@ -32,6 +39,8 @@ def observe(name, logs):
             aws_secret_access_key="testing",
             config=config,
         )
+        if which == "programs":
+            return programs.play(url, client("iot"))
         return scenario.play(client("iot"), client("iot-data"))
 
 
@@ -45,14 +54,14 @@ def compact(answer):
 
 
 def main():
-    logs = Path(os.environ["LOGS"])
-    ours = observe("iot-local", logs)
-    theirs = {name: observe(name, logs) for name in WITNESSES}
-    agreed = tomllib.loads((HERE / "agreed.toml").read_text())
+    logs, which = Path(os.environ["LOGS"]), sys.argv[1]
+    ours = observe(which, "iot-local", logs)
+    theirs = {name: observe(which, name, logs) for name in WITNESSES}
+    agreed = tomllib.loads((HERE / "agreed" / f"{which}.toml").read_text())
     if "--print" in sys.argv:
         return print_entries(ours, theirs, agreed)
     verdicts = {f"iot-local: {title}": "FAIL: " + compact(our) for title, our in ours.items() if lacks(our)}
-    titles = {step.__name__.replace("_", " ") for step in scenario.STEPS}
+    titles = set(STEPS[which])
     for name in WITNESSES:
         entries = agreed.get(name, {})
         for title in sorted(entries.keys() - titles):

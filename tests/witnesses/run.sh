@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The control plane beside two servers nobody here wrote:
-#   run.sh [scenario|moto]...      (without arguments: both)
-# `scenario` plays one scenario on the local core, moto_server and ministack and compares, with agreed.toml;
+#   run.sh [calls|programs|moto]...      (without arguments: all)
+# `calls` plays one scenario of calls on the local core, moto_server and ministack and compares, with
+# agreed/calls.toml; `programs` lives an operator's day with the programs there, with agreed/programs.toml;
 # `moto` runs moto's own tests of AWS IoT against the local core, with moto_tests.toml. Packages go below
 # target/witnesses, pinned; the servers listen on free loopback ports and end with the run. The programs are
 # taken from BIN (default: bin). What cannot be installed is skipped, counted and named.
@@ -25,15 +26,15 @@ main() {
         echo "run.sh: no programs in $BIN; remedy: make" >&2
         exit 1
     fi
-    [ ${#judges[@]} -gt 0 ] || judges=(scenario moto)
+    [ ${#judges[@]} -gt 0 ] || judges=(calls programs moto)
     install_packages
     for judge in "${judges[@]}"; do
         printf '\n%s\n' "$judge"
         case $judge in
-            scenario) run_judge "$judge" "$here/compare.py" "$target/venv/installed" ;;
-            moto) run_judge "$judge" "$here/moto_tests.py" "$MOTO_TREE/installed" ;;
+            calls | programs) run_judge "$judge" "$target/venv/installed" "$here/compare.py" "$judge" ;;
+            moto) run_judge "$judge" "$MOTO_TREE/installed" "$here/moto_tests.py" ;;
             *)
-                echo "run.sh: unknown: $judge (known: scenario moto)" >&2
+                echo "run.sh: unknown: $judge (known: calls programs moto)" >&2
                 exit 2
                 ;;
         esac
@@ -72,15 +73,16 @@ install_packages() {
     fi
 }
 
-# run_judge NAME SCRIPT MARK: runs a judge if what it needs is installed, and counts its cases.
+# run_judge NAME MARK SCRIPT...: runs a judge if what it needs is installed, and counts its cases.
 run_judge() {
-    local judge=$1 script=$2 mark=$3 output=$target/$1.out status failures
+    local judge=$1 mark=$2 output=$target/$1.out status failures
+    shift 2
     if [ ! -e "$mark" ]; then
         echo "skip $judge: its packages are not installed"
         skipped=$((skipped + 1))
         return
     fi
-    timeout --foreground --kill-after=10 900 "$target/venv/bin/python" "$script" \
+    timeout --foreground --kill-after=10 900 "$target/venv/bin/python" "$@" \
         2>"$target/$judge.log" | tee "$output"
     status=${PIPESTATUS[0]}
     failures=$(grep -c '^FAIL ' "$output")
