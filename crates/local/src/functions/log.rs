@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::diary::{Diary, Entry};
@@ -15,7 +14,7 @@ const LONGEST_LINE: usize = 2000;
 const LINES_PER_SECOND: u32 = 50;
 
 /// Tells the lines of a stream until it ends.
-pub(super) fn follow<S>(stream: Option<S>, name: &str, diary: &Diary) -> JoinHandle<()>
+pub(super) fn follow<S>(stream: Option<S>, name: &str, diary: &Diary)
 where
     S: AsyncRead + Unpin + Send + 'static,
 {
@@ -40,7 +39,7 @@ where
         if let Some(line) = lines.rest() {
             tell(&diary, &name, &line);
         }
-    })
+    });
 }
 
 /// Tells one line of a function.

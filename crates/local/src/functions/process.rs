@@ -26,7 +26,6 @@ pub(super) struct Process {
     desk: Arc<Desk>,
     work: mpsc::Sender<Work>,
     serving: JoinHandle<()>,
-    logging: [JoinHandle<()>; 2],
     /// Whether it has done work before.
     is_used: bool,
 }
@@ -65,16 +64,14 @@ impl Process {
                 return Err(failed(&error));
             }
         };
-        let logging = [
-            log::follow(child.stdout.take(), &launch.name, diary),
-            log::follow(child.stderr.take(), &launch.name, diary),
-        ];
+        // They end with the process, whose last words are worth most.
+        log::follow(child.stdout.take(), &launch.name, diary);
+        log::follow(child.stderr.take(), &launch.name, diary);
         Ok(Self {
             child,
             desk,
             work,
             serving,
-            logging,
             is_used: false,
         })
     }
@@ -142,9 +139,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         self.serving.abort();
-        for logging in &self.logging {
-            logging.abort();
-        }
     }
 }
 

@@ -118,10 +118,18 @@ async fn what_crashes_hangs_or_fails_is_said_and_replaced() {
         assert_eq!(call(&functions, "hook", "1").await.unwrap(), r#""fine""#);
     }
     let log = |entry: &crate::diary::Entry| entry.code == "FUNCTION_LOG";
-    let logged: Vec<_> = diary.recent().into_iter().filter(log).collect();
-    let about =
-        |entry: &crate::diary::Entry| entry.sentence == r#"function hook: about to: "crash""#;
-    assert!(logged.iter().any(about), "{logged:?}");
+    let about = r#"function hook: about to: "crash""#;
+    let told = || {
+        let mut entries = diary.recent().into_iter().filter(log);
+        entries.any(|entry| entry.sentence == about)
+    };
+    for _ in 0..100 {
+        if told() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(told(), "{:?}", diary.recent());
     functions.stop().await;
 }
 
