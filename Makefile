@@ -13,7 +13,7 @@ PROGRAMS    := create-root register provision pub sub \
 ALIASES     := create-ca:create-root register-ca:register
 EXECUTABLES := $(PROGRAMS:%=bin/%)
 
-.PHONY: all check test bench demo local interop install clean help prerequisites programs
+.PHONY: all check test bench demo lambda local interop install clean help prerequisites programs
 
 all: programs ## build the programs into bin/
 
@@ -37,6 +37,9 @@ programs: prerequisites
 
 demo: programs ## the main job on a local AWS IoT Core: root, register, provision, pub, sub
 	./bin/iot-local run -- etc/demo.sh
+
+lambda: prerequisites ## build and pack the functions into target/lambda (ALLOW_LIST=FILE goes along)
+	$(CARGO) run --quiet --locked --package xtask -- lambda $(ALLOW_LIST)
 
 local: programs ## an AWS IoT Core on this machine, until Ctrl-C
 	./bin/iot-local serve
