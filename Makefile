@@ -46,6 +46,7 @@ local: programs ## an AWS IoT Core on this machine, until Ctrl-C
 
 test: prerequisites ## every test; needs no network and no account
 	@command -v openssl >/dev/null || { echo "make: the openssl program, which judges our certificates, is missing; remedy: sudo apt-get install openssl" >&2; exit 1; }
+	@command -v curl >/dev/null || { echo "make: curl, by which the functions of some tests speak, is missing; remedy: sudo apt-get install curl" >&2; exit 1; }
 	$(CARGO) test --workspace --locked
 
 check: prerequisites ## what must be true before a change lands
@@ -59,6 +60,8 @@ bench: programs ## measure us and the peers side by side
 	$(CARGO) bench --locked --workspace --bench microbenchmarks --bench programs
 	tests/interop/setup.sh mosquitto
 	$(CARGO) bench --locked --workspace --bench broker
+	tests/witnesses/run.sh calls
+	$(CARGO) bench --locked --workspace --bench control
 
 interop: programs ## let awscli, boto3, mosquitto, paho, mqtt.js, the AWS SDKs and sslyze judge the programs
 	tests/interop/setup.sh

@@ -5,12 +5,12 @@
 
 #![expect(clippy::print_stdout, reason = "what a benchmark prints is its answer")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use jitp_bench::process::cpu_of_children;
 use jitp_bench::{Result, program};
 
 /// Measure how long provision takes, beside the OpenSSL commands it replaces
@@ -146,18 +146,4 @@ fn run(mut command: Command, dir: &Path) -> Result<()> {
         return Err(format!("{command:?} failed").into());
     }
     Ok(())
-}
-
-/// User and system time of the children that have ended, in steps of 10 ms; what a run falls short of a step, the
-/// next one makes good. Fields 16 and 17 of /proc/PID/stat, in hundredths of a second (man 5 proc).
-fn cpu_of_children() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let (_, numbers) = stat
-        .rsplit_once(')')
-        .ok_or("/proc/self/stat reads strangely")?;
-    let mut ticks = 0;
-    for number in numbers.split_ascii_whitespace().skip(13).take(2) {
-        ticks += number.parse::<u64>()?;
-    }
-    Ok(Duration::from_millis(ticks * 10))
 }

@@ -2,6 +2,8 @@
 //!
 //! The device speaks mutual TLS with settings that do not depend on the server, and MQTT packets by `jitp-wire`.
 
+pub mod process;
+
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;

@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "what a benchmark prints is its answer")]
 
 mod load;
-mod process;
 mod report;
 mod servers;
 

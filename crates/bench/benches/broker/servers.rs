@@ -14,7 +14,7 @@ use jitp_wire::Version;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::task::JoinSet;
 
-use crate::process::Process;
+use jitp_bench::process::Process;
 use jitp_bench::{Device, Dialler, Result, program};
 
 /// Which server.
