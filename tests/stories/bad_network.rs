@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::support::Station;
+use crate::support::{Ended, Station};
 
 /// A way to the broker that breaks every connection after `bytes` from the device, without a
 /// goodbye. Answers its port.
@@ -135,16 +135,7 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
             });
         }
     });
-    let asked = station
-        .folder
-        .command("device-status", &["a"])
-        .env("AWS_ENDPOINT_URL", url)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
-    let ended = tokio::task::block_in_place(|| station.folder.finish(asked));
-    let stderr = ended.fails(1);
+    let stderr = status_asked_of(&station, &url).fails(1);
     assert!(stderr.contains("length limit exceeded"), "{stderr}");
     serving.abort();
 }
@@ -155,6 +146,12 @@ async fn waiting_for_an_endpoint_that_does_not_answer_is_not_silent() {
     let nobody = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let url = format!("http://{}", nobody.local_addr().expect("an address"));
     drop(nobody);
+    let stderr = status_asked_of(&station, &url).fails(7);
+    assert!(stderr.contains("calling again (1 of 5 failed)"), "{stderr}");
+}
+
+/// `device-status` with its API calls led to another server.
+fn status_asked_of(station: &Station, url: &str) -> Ended {
     let asked = station
         .folder
         .command("device-status", &["a"])
@@ -163,7 +160,5 @@ async fn waiting_for_an_endpoint_that_does_not_answer_is_not_silent() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("starts");
-    let ended = tokio::task::block_in_place(|| station.folder.finish(asked));
-    let stderr = ended.fails(7);
-    assert!(stderr.contains("calling again (1 of 5 failed)"), "{stderr}");
+    tokio::task::block_in_place(|| station.folder.finish(asked))
 }
