@@ -61,7 +61,7 @@ async fn every_line_arrives_although_the_connection_breaks_again_and_again() {
     let subscriber = station
         .folder
         .start("sub", &["s", "a", "--timeout", "60", "--count", "120"]);
-    sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(3)).await;
 
     // A handshake takes some 2 kB; after it, some forty messages get through before the break.
     let port = breaking_way(station.core.mqtt_address(), 6_000).await;

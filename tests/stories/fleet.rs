@@ -487,7 +487,7 @@ async fn a_signal_says_what_is_left_and_another_run_goes_on() {
         &endpoint,
     ];
     let child = station.folder.start("fleet-provision", &arguments);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let id = child.id().to_string();
     let sent = Command::new("kill").args(["-TERM", &id]).status();
     assert!(sent.expect("kill is there").success());

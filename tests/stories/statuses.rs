@@ -57,7 +57,7 @@ async fn every_certificate_of_a_thing_is_switched_and_told() {
     let again = station.run("disable-certificate", &["a"]).await.ok();
     assert_eq!(column(&again, 3), ["unchanged", "unchanged"]);
     let stderr = station
-        .run("pub", &["a", "hello", "--connect-timeout", "3"])
+        .run("pub", &["a", "hello", "--connect-timeout", "8"])
         .await
         .fails(8);
     assert!(!stderr.is_empty());

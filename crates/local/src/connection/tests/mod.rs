@@ -208,7 +208,7 @@ impl Lab {
     }
 
     async fn eventually(&self, mut truth: impl FnMut(&Self) -> bool) {
-        for _ in 0..200 {
+        for _ in 0..3000 {
             if truth(self) {
                 return;
             }

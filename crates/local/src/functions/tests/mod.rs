@@ -123,7 +123,7 @@ async fn what_crashes_hangs_or_fails_is_said_and_replaced() {
         let mut entries = diary.recent().into_iter().filter(log);
         entries.any(|entry| entry.sentence == about)
     };
-    for _ in 0..100 {
+    for _ in 0..1500 {
         if told() {
             break;
         }
