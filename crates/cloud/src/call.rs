@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_iot::config::http::HttpResponse;
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::RequestId;
 use jitp_core::failure::{Class, Classified};
@@ -19,31 +20,29 @@ pub(crate) enum Repeat {
 
 impl Cloud {
     /// Calls an operation that may be repeated.
-    pub(crate) async fn call<T, E, R>(
+    pub(crate) async fn call<T, E>(
         &self,
         operation: &'static str,
-        send: impl AsyncFn() -> Result<T, SdkError<E, R>>,
+        send: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
     ) -> Result<T, CloudError>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
-        SdkError<E, R>: RequestId,
+        SdkError<E, HttpResponse>: RequestId,
     {
         self.call_with(Repeat::Harmless, operation, send).await
     }
 
     /// Calls an operation. The SDK's own repetitions are switched off: it would repeat a
     /// CreateKeysAndCertificate whose answer was lost, and knows nothing of quotas.
-    pub(crate) async fn call_with<T, E, R>(
+    pub(crate) async fn call_with<T, E>(
         &self,
         repeat: Repeat,
         operation: &'static str,
-        send: impl AsyncFn() -> Result<T, SdkError<E, R>>,
+        send: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
     ) -> Result<T, CloudError>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
-        SdkError<E, R>: RequestId,
+        SdkError<E, HttpResponse>: RequestId,
     {
         let (mut throttled, mut failed) = (0, 0);
         loop {

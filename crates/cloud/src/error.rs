@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_iot::config::http::HttpResponse;
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::RequestId;
 use jitp_core::failure::{Class, Classified};
@@ -57,6 +58,14 @@ pub enum CloudError {
         /// Request id, for AWS support.
         request_id: Option<String>,
     },
+    /// An error without a name, as a proxy, a gateway or a server of another kind answers it.
+    #[error("{operation}: answered with HTTP status {status} and no error of AWS's")]
+    Nameless {
+        /// Operation that was called.
+        operation: &'static str,
+        /// The HTTP status.
+        status: u16,
+    },
     /// AWS still sees something attached that was detached.
     #[error("{source}; detached {} s ago, and AWS has not noticed yet", .waited.as_secs())]
     StillAttached {
@@ -77,11 +86,10 @@ pub enum CloudError {
 
 impl CloudError {
     /// Reads the SDK's error.
-    pub(crate) fn from_sdk<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    pub(crate) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
-        SdkError<E, R>: RequestId,
+        SdkError<E, HttpResponse>: RequestId,
     {
         let request_id = error.request_id().map(ToOwned::to_owned);
         match &error {
@@ -94,10 +102,9 @@ impl CloudError {
                         message: inner.message().unwrap_or("no message").to_owned(),
                         request_id,
                     },
-                    None => Self::Incomprehensible {
+                    None => Self::Nameless {
                         operation,
-                        reason: "an error without a code; is AWS_ENDPOINT_URL an AWS API?"
-                            .to_owned(),
+                        status: service.raw().status().as_u16(),
                     },
                 }
             }
@@ -136,7 +143,7 @@ impl CloudError {
     /// Whether nobody can know if the call was acted upon: no answer, half of one, or a failure within the
     /// service.
     pub fn is_unheard(&self) -> bool {
-        let half = matches!(self, Self::Incomprehensible { .. });
+        let half = matches!(self, Self::Incomprehensible { .. } | Self::Nameless { .. });
         half || self.class() == Class::Temporary && !self.is_throttling()
     }
 
@@ -167,7 +174,11 @@ impl Classified for CloudError {
             | Self::OtherAccount { .. }
             | Self::Credentials { .. } => Class::Configuration,
             Self::NoAnswer { .. } | Self::StillAttached { .. } => Class::Temporary,
-            Self::Incomprehensible { .. } => Class::Unexpected,
+            // A server that fails, or a gateway that does not reach it.
+            Self::Nameless { status, .. } if matches!(status, 429 | 500 | 502..=504) => {
+                Class::Temporary
+            }
+            Self::Nameless { .. } | Self::Incomprehensible { .. } => Class::Unexpected,
             Self::Service { code, .. } => class_of_exception(code),
         }
     }
@@ -191,7 +202,9 @@ impl Classified for CloudError {
             Self::StillAttached { .. } => {
                 "AWS detaches within minutes: run again, and what is done is skipped"
             }
-            Self::Incomprehensible { .. } => "check that AWS_ENDPOINT_URL names an AWS API",
+            Self::Nameless { .. } | Self::Incomprehensible { .. } => {
+                "check that AWS_ENDPOINT_URL names an AWS API"
+            }
             Self::Service { code, .. } => match code.as_str() {
                 "AccessDeniedException" | "UnauthorizedException" => {
                     "the credentials lack the permission for this call"
@@ -270,5 +283,34 @@ fn causes(error: &dyn std::error::Error) -> String {
         error.to_string()
     } else {
         parts.join(": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_iot::operation::describe_thing::DescribeThingError;
+
+    use super::*;
+
+    fn page(status: u16) -> CloudError {
+        let body = "<html><body>Something went wrong</body></html>".into();
+        let answer = HttpResponse::new(status.try_into().expect("a status"), body);
+        let error = DescribeThingError::unhandled("no code");
+        CloudError::from_sdk("DescribeThing", SdkError::service_error(error, answer))
+    }
+
+    #[test]
+    fn a_page_instead_of_an_error_is_named_by_its_http_status() {
+        for (status, class) in [
+            (404, Class::Unexpected),
+            (500, Class::Temporary),
+            (503, Class::Temporary),
+        ] {
+            let error = page(status);
+            assert_eq!(error.class(), class, "{error}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("HTTP status {status}")), "{text}");
+            assert!(error.is_unheard(), "nobody knows if it acted");
+        }
     }
 }

@@ -269,9 +269,13 @@ pub enum Removal {
 }
 
 impl Sweep {
-    /// Whether something has not changed for long enough; what has no date has not.
+    /// Whether something has not changed for long enough. What has no date may be new; only where any age will
+    /// do it counts as old.
     fn is_old(&self, changed: Option<OffsetDateTime>) -> bool {
-        changed.is_none_or(|changed| self.now - changed >= self.older_than)
+        match changed {
+            Some(changed) => self.now - changed >= self.older_than,
+            None => self.older_than.is_zero(),
+        }
     }
 }
 
@@ -284,4 +288,24 @@ fn listed<'a>(
     stream::once(names)
         .map_ok(|names| stream::iter(names.into_iter().map(Ok)))
         .try_flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_date_is_not_taken_for_old() {
+        let sweep = |older_than| Sweep {
+            older_than,
+            readmit: false,
+            now: OffsetDateTime::UNIX_EPOCH + Duration::days(10),
+            named_policies: HashSet::new(),
+        };
+        let day = sweep(Duration::DAY);
+        assert!(!day.is_old(None));
+        assert!(day.is_old(Some(day.now - Duration::DAY)));
+        assert!(!day.is_old(Some(day.now - Duration::HOUR)));
+        assert!(sweep(Duration::ZERO).is_old(None), "any age will do");
+    }
 }
