@@ -66,6 +66,7 @@ bench: programs ## measure us and the peers side by side
 interop: programs ## let awscli, boto3, mosquitto, paho, mqtt.js, the AWS SDKs and sslyze judge the programs
 	tests/interop/setup.sh
 	tests/interop/run.sh
+	$(CARGO) build --workspace --locked --bin pre-provision
 	tests/witnesses/run.sh
 
 install: programs ## install the programs into PREFIX/bin

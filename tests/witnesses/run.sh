@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The control plane beside two servers nobody here wrote:
-#   run.sh [calls|programs|moto]...      (without arguments: all)
+#   run.sh [calls|programs|moto|hook]...      (without arguments: all)
 # `calls` plays one scenario of calls on the local core, moto_server and ministack and compares, with
 # agreed/calls.toml; `programs` lives an operator's day with the programs there, with agreed/programs.toml;
-# `moto` runs moto's own tests of AWS IoT against the local core, with moto_tests.toml. Packages go below
+# `moto` runs moto's own tests of AWS IoT against the local core, with moto_tests.toml; `hook` asks the
+# pre-provisioning hook (HOOK, by default the one in TARGET/debug), whose list is a table of moto's. Packages go below
 # target/witnesses, pinned; the servers listen on free loopback ports and end with the run. The programs are
 # taken from BIN (default: bin). What cannot be installed is skipped, counted and named.
 set -uo pipefail
@@ -26,15 +27,16 @@ main() {
         echo "run.sh: no programs in $BIN; remedy: make" >&2
         exit 1
     fi
-    [ ${#judges[@]} -gt 0 ] || judges=(calls programs moto)
+    [ ${#judges[@]} -gt 0 ] || judges=(calls programs moto hook)
     install_packages
     for judge in "${judges[@]}"; do
         printf '\n%s\n' "$judge"
         case $judge in
             calls | programs) run_judge "$judge" "$target/venv/installed" "$here/compare.py" "$judge" ;;
             moto) run_judge "$judge" "$MOTO_TREE/installed" "$here/moto_tests.py" ;;
+            hook) judge_hook ;;
             *)
-                echo "run.sh: unknown: $judge (known: calls programs moto)" >&2
+                echo "run.sh: unknown: $judge (known: calls programs moto hook)" >&2
                 exit 2
                 ;;
         esac
@@ -71,6 +73,16 @@ install_packages() {
             echo "run.sh: cannot have moto's tests: see $log" >&2
         fi
     fi
+}
+
+judge_hook() {
+    local hook=${HOOK:-${CARGO_TARGET_DIR:-$root/target}/debug/pre-provision}
+    if [ ! -x "$hook" ]; then
+        echo "skip hook: $hook is not built; remedy: cargo build --workspace --bin pre-provision"
+        skipped=$((skipped + 1))
+        return
+    fi
+    run_judge hook "$target/venv/installed" "$here/hook.py" "$hook"
 }
 
 # run_judge NAME MARK SCRIPT...: runs a judge if what it needs is installed, and counts its cases.

@@ -36,6 +36,8 @@ pub enum Reason {
     ClaimedMeanwhile,
     /// Its claim certificate has brought in as many devices as it may.
     ClaimUsedUp(u32),
+    /// Its place, or the count of its claim certificate, was being written by others for too long.
+    Contended,
     /// There is no list to look at.
     NoList(String),
     /// The request is none.
@@ -55,6 +57,7 @@ impl Reason {
             Self::Claimed(_) => "claimed",
             Self::ClaimedMeanwhile => "claimed-meanwhile",
             Self::ClaimUsedUp(_) => "claim-used-up",
+            Self::Contended => "contended",
             Self::NoList(_) => "no-list",
             Self::Malformed(_) => "malformed",
         }
@@ -86,6 +89,10 @@ impl fmt::Display for Reason {
             Self::ClaimUsedUp(limit) => write!(
                 f,
                 "the claim certificate has brought in {limit} devices, which is its limit"
+            ),
+            Self::Contended => write!(
+                f,
+                "too many devices of one claim certificate came at once; the device may ask again"
             ),
             Self::NoList(why) => write!(f, "there is no allow list to look at: {why}"),
             Self::Malformed(why) => {

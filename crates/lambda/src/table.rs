@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
-use std::time::Duration;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -109,27 +110,35 @@ impl Table {
         items.extend(limit.map(|limit| self.count(request, limit)));
         let update = |update: Update| TransactWriteItem::builder().update(update).build();
         let items: Vec<_> = items.into_iter().map(update).collect();
-        let call = self.client.transact_write_items();
-        let error = match call.set_transact_items(Some(items)).send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-            error.as_service_error()
-        {
-            let failed = |index: usize| {
-                let reasons = cancelled.cancellation_reasons();
-                reasons.get(index).and_then(|reason| reason.code())
+        let began = Instant::now();
+        loop {
+            let call = self.client.transact_write_items();
+            let error = match call.set_transact_items(Some(items.clone())).send().await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
             };
-            let conflict = |code| matches!(code, Some("TransactionConflict"));
-            if failed(0) == Some(CONDITION) || conflict(failed(0)) {
+            let cancelled = match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled,
+                _ => return Err(Reason::NoList(explain(error))),
+            };
+            let reasons = cancelled.cancellation_reasons();
+            let failed = |index: usize| reasons.get(index).and_then(|reason| reason.code());
+            if failed(0) == Some(CONDITION) {
                 return Err(Reason::ClaimedMeanwhile);
             }
             if let Some(limit) = limit.filter(|_| failed(1) == Some(CONDITION)) {
                 return Err(Reason::ClaimUsedUp(limit));
             }
+            let conflict = reasons.iter().any(|reason| reason.code() == Some(CONFLICT));
+            if !conflict {
+                return Err(Reason::NoList(explain(error)));
+            }
+            // Devices with one claim certificate share its counter, and may all come in the same moment.
+            if began.elapsed() > CONFLICT_PATIENCE {
+                return Err(Reason::Contended);
+            }
+            tokio::time::sleep(jitter()).await;
         }
-        Err(Reason::NoList(explain(error)))
     }
 
     fn claim(
@@ -208,6 +217,12 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
+/// Between 10 and 90 ms, other for each function that waits.
+fn jitter() -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    Duration::from_millis(10 + random % 81)
+}
+
 fn explain(error: impl std::error::Error) -> String {
     let context: &dyn Display = &DisplayErrorContext(&error);
     format!("DynamoDB: {context}")
@@ -217,5 +232,10 @@ fn explain(error: impl std::error::Error) -> String {
 const KEY: &str = "device";
 /// How the keys of counters begin.
 const COUNTER: &str = "claim/";
+/// Code of an item that another transaction was writing (API reference, "CancellationReason"). Nothing was written.
+const CONFLICT: &str = "TransactionConflict";
+/// How long other transactions are waited out: with a read and a write of two seconds before and after, the answer could
+/// come too late, but such calls take milliseconds where transactions conflict.
+const CONFLICT_PATIENCE: Duration = Duration::from_secs(2);
 /// Code of a condition that did not hold (API reference, "CancellationReason").
 const CONDITION: &str = "ConditionalCheckFailed";
