@@ -10,6 +10,7 @@ use jitp_cloud::{
 };
 use jitp_core::failure::Class;
 use jitp_core::names::{CaName, TemplateName};
+use jitp_core::role::RoleArn;
 use jitp_core::store::Store;
 use jitp_core::template::Template;
 use serde::Serialize;
@@ -49,7 +50,7 @@ struct Arguments {
 
     /// Role that provisioning assumes [default: the role IoTProvisioning of the account]
     #[arg(long, value_name = "ARN")]
-    role_arn: Option<String>,
+    role_arn: Option<RoleArn>,
 
     /// Change nothing; print how the registered CA differs from what would be registered (exit code 9 if it does)
     #[arg(long)]
@@ -108,7 +109,7 @@ async fn register(arguments: Arguments, common: &Common) -> Result<()> {
             Some(name) => RegisteredTemplate::Name(name.as_str()),
             None => RegisteredTemplate::Body {
                 template: &template,
-                role_arn: arguments.role_arn.as_deref(),
+                role_arn: arguments.role_arn.as_ref(),
             },
         },
         mode: match arguments.mode {

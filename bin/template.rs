@@ -17,6 +17,7 @@ use jitp_cloud::{
 use jitp_core::lint::{Severity, TemplateLint, TemplateUse, lint_template};
 use jitp_core::names::TemplateName;
 use jitp_core::placeholders;
+use jitp_core::role::RoleArn;
 use serde::Serialize;
 
 /// Look after provisioning templates: for fleet provisioning, and for CAs to be bound to
@@ -58,7 +59,7 @@ enum Command {
         kind: TemplateKind,
         /// Role that provisioning assumes [default: the role IoTProvisioning of the account]
         #[arg(long, value_name = "ARN")]
-        role_arn: Option<String>,
+        role_arn: Option<RoleArn>,
         /// Function that is asked before a device is provisioned
         #[arg(long, value_name = "ARN")]
         hook: Option<String>,
@@ -84,7 +85,7 @@ enum Command {
         values: Values,
         /// Role that provisioning assumes
         #[arg(long, value_name = "ARN")]
-        role_arn: Option<String>,
+        role_arn: Option<RoleArn>,
         /// Function that is asked before a device is provisioned
         #[arg(long, value_name = "ARN", conflicts_with = "no_hook")]
         hook: Option<String>,
@@ -233,10 +234,7 @@ async fn template(arguments: Arguments, common: &Common) -> Result<()> {
             let body = values.read(&body)?;
             warn(&body, kind, common);
             let cloud = Cloud::connect(&arguments.cloud).await?;
-            let role_arn = match role_arn {
-                Some(role_arn) => role_arn,
-                None => cloud.provisioning_role().await?,
-            };
+            let role_arn = cloud.role_or_default(role_arn.as_ref()).await?;
             let new = NewTemplate {
                 name: name.as_str(),
                 kind,
@@ -266,7 +264,7 @@ async fn template(arguments: Arguments, common: &Common) -> Result<()> {
             let change = TemplateChange {
                 description,
                 enabled: (enable || disable).then_some(enable),
-                role_arn,
+                role_arn: role_arn.as_ref().map(RoleArn::to_string),
                 hook_arn: match no_hook {
                     true => Some(None),
                     false => hook.map(Some),
@@ -282,6 +280,9 @@ async fn template(arguments: Arguments, common: &Common) -> Result<()> {
                 false => VersionRoom::Keep,
             };
             let cloud = Cloud::connect(&arguments.cloud).await?;
+            if let Some(role_arn) = &role_arn {
+                cloud.check_role(role_arn).await?;
+            }
             let applied = cloud.update_template(name.as_str(), change, body.as_deref(), room);
             let applied = applied.await?;
             if let Some(dropped) = applied.dropped_version {

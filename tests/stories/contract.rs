@@ -65,7 +65,9 @@ fn in_json_mode_every_error_is_one_object() {
         ("template", vec!["list"], 3),
         ("template", vec!["lint", "missing.json"], 3),
         ("teardown", vec!["fleet"], 2),
-        ("create-root", vec!["root", "Luxembourg"], 3),
+        ("create-root", vec!["root", "Luxembourg"], 2),
+        ("create-root", vec!["root", "--validity", "0"], 2),
+        ("register", vec!["--role-arn", "nonsense"], 2),
     ] {
         let ended = folder.run(program, &arguments);
         let stderr = ended.fails(code);

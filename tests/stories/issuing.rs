@@ -180,6 +180,16 @@ fn half_an_identity_is_named_and_left_alone() {
     let stderr = folder.run("provision", &["a"]).fails(5);
     assert!(stderr.contains("a.key"), "{stderr}");
     assert_eq!(read(&folder, "a.key"), key);
+
+    folder.run("provision", &["b"]).ok();
+    std::fs::remove_file(folder.path("b.key")).expect("removed");
+    let certificate = read(&folder, "b.crt");
+    let stderr = folder.run("provision", &["b"]).fails(5);
+    assert!(
+        stderr.contains("b.crt exists without its key b.key"),
+        "{stderr}"
+    );
+    assert_eq!(read(&folder, "b.crt"), certificate);
 }
 
 #[test]
@@ -214,7 +224,7 @@ fn a_name_that_aws_or_a_file_system_would_refuse_is_wrong_usage() {
     }
     folder.run("provision", &["--", "-a"]).fails(2);
     // 65 to 128 bytes are a thing name, but no common name (RFC 5280, appendix A.1, ub-common-name).
-    let stderr = folder.run("provision", &["x".repeat(65).as_str()]).fails(3);
+    let stderr = folder.run("provision", &["x".repeat(65).as_str()]).fails(2);
     assert!(stderr.contains("64"), "{stderr}");
     assert_eq!(folder.files(), ["root.ca.key", "root.ca.pem"]);
 }
@@ -240,6 +250,26 @@ fn a_ca_that_cannot_sign_says_why() {
     std::fs::write(folder.path("bad.ca.pem"), "garbage").expect("written");
     let stderr = folder.run("provision", &["a", "bad"]).fails(3);
     assert!(stderr.contains("bad.ca."), "{stderr}");
+
+    let whole = read(&folder, "one.ca.pem");
+    let (cut, _) = whole.split_once("-----END").expect("an end");
+    std::fs::copy(folder.path("one.ca.key"), folder.path("cut.ca.key")).expect("copied");
+    std::fs::write(folder.path("cut.ca.pem"), cut).expect("written");
+    let stderr = folder.run("provision", &["a", "cut"]).fails(3);
+    assert!(
+        stderr.contains("no line -----END CERTIFICATE-----"),
+        "{stderr}"
+    );
+
+    // A link is said to be one, and nothing about the mode that every link has.
+    symlink("one.ca.key", folder.path("link.ca.key")).expect("a link");
+    std::fs::copy(folder.path("one.ca.pem"), folder.path("link.ca.pem")).expect("copied");
+    let stderr = folder.run("provision", &["a", "link"]).fails(5);
+    assert!(
+        stderr.contains("link.ca.key is a symbolic link"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("chmod"), "{stderr}");
 
     let name: CaName = "old".parse().expect("a name");
     let past = OffsetDateTime::now_utc() - Duration::days(20);

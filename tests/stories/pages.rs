@@ -32,7 +32,7 @@ async fn provisioning_by_claim() {
         let link = station.folder.path(folder);
         symlink(repository.join(folder), link).expect("linked");
     }
-    let programs = station.folder.path("programs");
+    let programs = station.folder.path("bin");
     std::fs::create_dir(&programs).expect("a folder");
     for name in PROGRAMS {
         symlink(program(name), programs.join(name)).expect("linked");
@@ -63,4 +63,26 @@ async fn provisioning_by_claim() {
     assert!(shown.contains("iot-123\trenewed\t"), "{shown}");
     assert!(shown.contains("template\tfleet\ttorn-down"), "{shown}");
     assert!(station.core.account().snapshot().things.is_empty());
+}
+
+#[test]
+fn every_command_of_a_page_is_called_where_make_puts_it() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![repository.join("README.md")];
+    for entry in std::fs::read_dir(repository.join("docs")).expect("the pages") {
+        pages.push(entry.expect("a page").path());
+    }
+    let mut called = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("a text");
+        for line in commands(&text).lines() {
+            // What a shell takes for the name of a command: the first word, and those after an operator.
+            for command in line.split(['|', ';', '&', '(', '\'', '"']) {
+                let name = command.split_whitespace().next().unwrap_or_default();
+                called += usize::from(name.starts_with("./bin/"));
+                assert!(!PROGRAMS.contains(&name), "{}: {line}", page.display());
+            }
+        }
+    }
+    assert!(called > 30, "{called} commands");
 }

@@ -75,6 +75,36 @@ async fn a_second_run_changes_nothing_and_another_template_is_brought_into_line(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_looked_at_before_the_service_is_asked_to_take_it() {
+    let station = Station::start().await;
+    station.run("create-root", &NOTHING).await.ok();
+    let register = async |role| station.run("register", &["--role-arn", role]).await;
+    let stderr = register("nonsense").await.fails(2);
+    assert!(stderr.contains("not the ARN of a role"), "{stderr}");
+
+    let foreign = "arn:aws:iam::999999999999:role/IoTProvisioning";
+    let stderr = register(foreign).await.fails(3);
+    assert!(
+        stderr.contains("999999999999") && stderr.contains("not of account 123456789012"),
+        "{stderr}"
+    );
+    let body = station.folder.path("other.json");
+    std::fs::write(&body, template("IoTAccess").to_string()).expect("written");
+    let create = [
+        "create",
+        "factory",
+        "--type",
+        "jitp",
+        "--body",
+        "other.json",
+    ];
+    let create = [&create[..], &["--role-arn", foreign]].concat();
+    let stderr = station.run("template", &create).await.fails(3);
+    assert!(stderr.contains("not of account 123456789012"), "{stderr}");
+    assert!(station.core.account().snapshot().ca_certificates.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_answer_is_the_same_in_json() {
     let station = Station::start().await;
     station.run("create-root", &NOTHING).await.ok();

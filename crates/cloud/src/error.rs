@@ -30,6 +30,14 @@ pub enum CloudError {
         /// What STS says.
         found: String,
     },
+    /// A role that the service could not be given.
+    #[error("the role {role} is not of account {account}, to which the credentials belong")]
+    RoleOfOtherAccount {
+        /// Its ARN.
+        role: String,
+        /// The account of the credentials.
+        account: String,
+    },
     /// There are no credentials, or they cannot be loaded.
     #[error("{operation}: cannot load AWS credentials: {reason}")]
     Credentials {
@@ -172,6 +180,7 @@ impl Classified for CloudError {
             Self::NoUrl { .. }
             | Self::NoRegion
             | Self::OtherAccount { .. }
+            | Self::RoleOfOtherAccount { .. }
             | Self::Credentials { .. } => Class::Configuration,
             Self::NoAnswer { .. } | Self::StillAttached { .. } => Class::Temporary,
             // A server that fails, or a gateway that does not reach it.
@@ -194,6 +203,9 @@ impl Classified for CloudError {
         let hint = match self {
             Self::NoUrl { .. } => "unset it for AWS, or name an http:// or https:// address",
             Self::NoRegion => "set AWS_REGION or pass --region",
+            Self::RoleOfOtherAccount { .. } => {
+                "pass a role of that account, leave --role-arn out for its role IoTProvisioning, or use the credentials of the role's account"
+            }
             Self::OtherAccount { .. } => "use that account's credentials, or change AWS_ACCOUNT",
             Self::Credentials { .. } => {
                 "log in (aws sso login, aws configure), or start the local core: iot-local run -- COMMAND"

@@ -4,6 +4,7 @@ use jitp_core::ca::{CaError, CertificateAuthority};
 use jitp_core::certificate::CertificateId;
 use jitp_core::failure::{Class, Classified};
 use jitp_core::names::{NameError, RegistrationCode};
+use jitp_core::role::RoleArn;
 use jitp_core::template::{Template, TemplateError};
 use time::OffsetDateTime;
 
@@ -44,7 +45,7 @@ pub enum RegisteredTemplate<'a> {
         /// The template.
         template: &'a Template,
         /// Role it is executed under; without it, the role `IoTProvisioning` of the account.
-        role_arn: Option<&'a str>,
+        role_arn: Option<&'a RoleArn>,
     },
     /// It is a provisioning template of type JITP, which has a role of its own.
     Name(&'a str),
@@ -235,10 +236,7 @@ impl Cloud {
             RegisteredTemplate::Name(name) => RegistrationConfig::Name(name.to_owned()),
             RegisteredTemplate::Body { template, role_arn } => RegistrationConfig::Body {
                 template_body: template.to_body(),
-                role_arn: match role_arn {
-                    Some(role_arn) => role_arn.to_owned(),
-                    None => self.provisioning_role().await?,
-                },
+                role_arn: self.role_or_default(role_arn).await?,
             },
         })
     }
@@ -322,6 +320,34 @@ impl Cloud {
         Ok(format!(
             "arn:{partition}:iam::{account}:role/IoTProvisioning"
         ))
+    }
+
+    /// The ARN of the role given, or of the role `IoTProvisioning`.
+    ///
+    /// # Errors
+    /// When the role is of another account than the credentials: AWS passes a role on within its account only (IAM
+    /// user guide, "Grant a user permissions to pass a role to an AWS service").
+    pub async fn role_or_default(&self, role_arn: Option<&RoleArn>) -> Result<String, CloudError> {
+        let Some(role_arn) = role_arn else {
+            return self.provisioning_role().await;
+        };
+        self.check_role(role_arn).await?;
+        Ok(role_arn.to_string())
+    }
+
+    /// Checks that a role is of the credentials' account.
+    ///
+    /// # Errors
+    /// [`CloudError::RoleOfOtherAccount`], or when AWS does not say whose the credentials are.
+    pub async fn check_role(&self, role_arn: &RoleArn) -> Result<(), CloudError> {
+        let account = self.account().await?;
+        if role_arn.account() == account {
+            return Ok(());
+        }
+        Err(CloudError::RoleOfOtherAccount {
+            role: role_arn.to_string(),
+            account,
+        })
     }
 }
 

@@ -215,7 +215,7 @@ impl Certificate {
         let certificates = CertificateDer::pem_slice_iter(pem.as_ref())
             .map(|block| {
                 let der = block.map_err(|e| CertificateError::Pem {
-                    detail: e.to_string(),
+                    detail: pem::fault(&e),
                 })?;
                 Self::from_der(&der)
             })

@@ -12,5 +12,6 @@ pub mod mqtt;
 pub mod names;
 pub mod placeholders;
 pub mod quotas;
+pub mod role;
 pub mod store;
 pub mod template;

@@ -399,8 +399,9 @@ fn check_free(files: &Files) -> Result<(), StoreError> {
         (true, true) => Err(StoreError::AlreadyExists {
             path: files.key.clone(),
         }),
-        (false, true) => Err(StoreError::AlreadyExists {
-            path: files.certificate.clone(),
+        (false, true) => Err(StoreError::CertificateWithoutKey {
+            key: files.key.clone(),
+            certificate: files.certificate.clone(),
         }),
     }
 }

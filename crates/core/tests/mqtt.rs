@@ -230,6 +230,8 @@ async fn what_is_not_tls_or_not_mqtt_is_said_at_once() {
         options.version = version;
         let error = failure(options).await;
         assert!(matches!(error, MqttError::Protocol { .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains("does not speak MQTT: it "), "{said}");
     }
 }
 

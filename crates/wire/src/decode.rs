@@ -29,6 +29,27 @@ impl Frames {
     /// # Errors
     /// The length is malformed or above the maximum.
     pub fn next(&self, stream: &mut BytesMut) -> Result<Option<(u8, Bytes)>, WireError> {
+        let Some((first, header, size)) = self.announced(stream)? else {
+            return Ok(None);
+        };
+        if stream.len() < size {
+            return Ok(None);
+        }
+        let mut packet = stream.split_to(size).freeze();
+        packet.advance(header);
+        Ok(Some((first, packet)))
+    }
+
+    /// Looks at the length that the next packet announces, while it is not known yet how to read it.
+    ///
+    /// # Errors
+    /// The length is malformed or above the maximum.
+    pub fn check(&self, stream: &[u8]) -> Result<(), WireError> {
+        self.announced(stream).map(drop)
+    }
+
+    /// First byte, length of the fixed header, and size of the next packet; none while its header is not whole.
+    fn announced(&self, stream: &[u8]) -> Result<Option<(u8, usize, usize)>, WireError> {
         let Some((&first, rest)) = stream.split_first() else {
             return Ok(None);
         };
@@ -43,12 +64,7 @@ impl Frames {
                 max: self.max,
             });
         }
-        if stream.len() < size {
-            return Ok(None);
-        }
-        let mut packet = stream.split_to(size).freeze();
-        packet.advance(header);
-        Ok(Some((first, packet)))
+        Ok(Some((first, header, size)))
     }
 }
 
@@ -118,6 +134,7 @@ fn decode_v3(first: u8, body: Bytes) -> Result<Packet, WireError> {
         );
     }
     check_connect_flags(first, &body)?;
+    check_connect_ends(first, &body)?;
     let packet = v3::Codec::new(0)
         .decode(&mut reframe(first, &body))?
         .ok_or(TRUNCATED)?;
@@ -188,6 +205,10 @@ fn decode_v5(first: u8, body: Bytes) -> Result<Packet, WireError> {
     match packet.0 {
         v5::Packet::Connect(connect) => {
             let connect = *connect;
+            // MQTT 5, 3.1.2.11.10: a protocol error, which the codec lets pass.
+            if connect.auth_data.is_some() && connect.auth_method.is_none() {
+                return Err(WireError::Malformed("authentication data without a method"));
+            }
             let will = connect.last_will.map(will_v5).transpose()?;
             Ok(Packet::Connect(Box::new(Connect {
                 client_id: text(connect.client_id)?,
@@ -265,6 +286,28 @@ fn check_connect_flags(first: u8, body: &[u8]) -> Result<(), WireError> {
     Ok(())
 }
 
+/// The codec stops reading a CONNECT of 3.1.1 behind its last field; what follows belongs to no packet.
+fn check_connect_ends(first: u8, body: &[u8]) -> Result<(), WireError> {
+    if first != 0x10 {
+        return Ok(());
+    }
+    let flags = body.get(7).copied().ok_or(TRUNCATED)?;
+    let has = |flag: u8| usize::from(flags & flag != 0);
+    // Client id; topic and payload of the will; user name; password.
+    let fields = 1 + 2 * has(0x04) + has(0x80) + has(0x40);
+    let mut rest = body.get(10..).ok_or(TRUNCATED)?;
+    for _ in 0..fields {
+        let length = rest.first_chunk::<2>().ok_or(TRUNCATED)?;
+        let end = 2 + usize::from(u16::from_be_bytes(*length));
+        rest = rest.get(end..).ok_or(TRUNCATED)?;
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(WireError::Malformed("bytes behind the last field"))
+    }
+}
+
 fn v3_subscribe_options_are_clean(body: &[u8]) -> bool {
     let mut rest = &body[2..];
     while let Some(length) = rest.first_chunk::<2>() {
@@ -339,6 +382,9 @@ mod tests {
                 max: 100
             })
         );
+        // The same is known before anybody can say which version it is.
+        assert!(Frames::new(100).check(b"\x10\xff\xff\xff\x7f").is_err());
+        assert!(Frames::new(100).check(b"\x10\xff").is_ok());
     }
 
     #[test]
@@ -377,6 +423,19 @@ mod tests {
                 Version::V3,
                 b"\x10\x10\x00\x04MQTT\x04\x42\x00\x3c\x00\x01c\x00\x01p",
             ),
+            // Bytes behind the last field of a CONNECT.
+            (
+                Version::V3,
+                b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x01cx",
+            ),
+            // Authentication data without a method.
+            (
+                Version::V5,
+                b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x04\x16\x00\x01x\x00\x01c",
+            ),
+            // DUP at QoS 0 ([MQTT-3.3.1-2]).
+            (Version::V3, b"\x38\x03\x00\x01a"),
+            (Version::V5, b"\x38\x04\x00\x01a\x00"),
             // Null character in a client id.
             (
                 Version::V3,

@@ -130,6 +130,10 @@ pub(crate) fn decode_publish(
     mut body: Bytes,
 ) -> Result<Publish, WireError> {
     let qos = QoS::from_bits(first >> 1 & 3)?;
+    // [MQTT-3.3.1-2]
+    if qos == QoS::AtMostOnce && first & 8 != 0 {
+        return Err(WireError::Malformed("DUP at QoS 0"));
+    }
     let topic = take_text(&mut body)?;
     let packet_id = match qos {
         QoS::AtMostOnce => None,

@@ -100,7 +100,7 @@ pub enum SubjectError {
 
 impl Classified for SubjectError {
     fn class(&self) -> Class {
-        Class::Configuration
+        Class::Usage
     }
 
     fn hint(&self) -> Option<String> {

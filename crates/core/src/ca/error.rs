@@ -127,6 +127,11 @@ impl Classified for CaError {
     fn class(&self) -> Class {
         match self {
             Self::Key(error) => error.class(),
+            Self::Subject(error) => error.class(),
+            Self::ValidityEmpty
+            | Self::ValidityPast { .. }
+            | Self::ValidityBeyond9999
+            | Self::ValidityOfRoot => Class::Usage,
             Self::Lint(_) => Class::CheckFailed,
             Self::Encode(_) | Self::Sign => Class::Unexpected,
             _ => Class::Configuration,
@@ -154,8 +159,9 @@ impl Classified for CaError {
                 "the CA is about to end: ask for validity `ca`, or make and register a new CA"
             }
             Self::OutlivesCa { days_left, .. } => {
+                let days = if *days_left == 1 { "day" } else { "days" };
                 return Some(format!(
-                    "ask for at most {days_left} days, or for validity `ca`, which ends with the CA; \
+                    "ask for at most {days_left} {days}, or for validity `ca`, which ends with the CA; \
                      for longer ones make and register a new CA"
                 ));
             }

@@ -130,7 +130,7 @@ impl PrivateKey {
             return Self::from_openssl(&key);
         }
         let der = PrivateKeyDer::from_pem_slice(pem).map_err(|error| KeyError::Unreadable {
-            detail: error.to_string(),
+            detail: pem::fault(&error),
         })?;
         let der = Zeroizing::new(der);
         if let Some(key) = Self::from_der(&der)? {

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::trust::day;
+use crate::certificate::pem;
 
 /// A client certificate chain with its key, ready to be presented in TLS.
 ///
@@ -210,7 +211,7 @@ fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError>
     for (index, der) in CertificateDer::pem_slice_iter(pem).enumerate() {
         chain.push(der.map_err(|error| IdentityError::Certificate {
             number: index + 1,
-            detail: error.to_string(),
+            detail: pem::fault(&error),
         })?);
     }
     if chain.is_empty() {

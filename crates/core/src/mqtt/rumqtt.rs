@@ -339,6 +339,15 @@ fn stop_v4(error: rumqttc_v4::ConnectionError) -> Stop {
         ConnectionError::MqttState(StateError::ConnectionAborted)
         | ConnectionError::NetworkTimeout
         | ConnectionError::FlushTimeout => Stop::Transport(error.to_string()),
+        ConnectionError::MqttState(StateError::Deserialization(_)) => {
+            Stop::Protocol(NOT_A_PACKET.to_owned())
+        }
+        ConnectionError::MqttState(StateError::Unsolicited(id)) => Stop::Protocol(unasked(id)),
+        ConnectionError::MqttState(StateError::ProtocolViolation(violation)) => {
+            Stop::Protocol(violation.to_string())
+        }
+        ConnectionError::NotConnAck(_) => Stop::Protocol(NOT_CONNACK.to_owned()),
+        ConnectionError::SessionStateMismatch { .. } => Stop::Protocol(OLD_SESSION.to_owned()),
         other => Stop::Protocol(other.to_string()),
     }
 }
@@ -360,8 +369,30 @@ fn stop_v5(error: rumqttc::ConnectionError) -> Stop {
         ConnectionError::MqttState(StateError::ConnectionAborted) | ConnectionError::Timeout(_) => {
             Stop::Transport(error.to_string())
         }
+        ConnectionError::MqttState(StateError::Deserialization(_)) => {
+            Stop::Protocol(NOT_A_PACKET.to_owned())
+        }
+        ConnectionError::MqttState(StateError::IncomingPacketTooLarge { pkt_size, max }) => {
+            Stop::Protocol(format!(
+                "it sent a packet of {pkt_size} bytes, and {max} are the most that AWS IoT sends"
+            ))
+        }
+        ConnectionError::MqttState(StateError::Unsolicited(id)) => Stop::Protocol(unasked(id)),
+        ConnectionError::MqttState(StateError::ProtocolViolation(violation)) => {
+            Stop::Protocol(violation.to_string())
+        }
+        ConnectionError::NotConnAck(_) => Stop::Protocol(NOT_CONNACK.to_owned()),
+        ConnectionError::SessionStateMismatch { .. } => Stop::Protocol(OLD_SESSION.to_owned()),
         other => Stop::Protocol(other.to_string()),
     }
+}
+
+const NOT_A_PACKET: &str = "it sent bytes that are no MQTT packet";
+const NOT_CONNACK: &str = "it answered CONNECT with something else than CONNACK";
+const OLD_SESSION: &str = "it resumed a session where a clean one was asked for";
+
+fn unasked(id: u16) -> String {
+    format!("it acknowledged packet {id}, which was not sent")
 }
 
 fn published_v5(result: Result<rumqttc::PublishResult, rumqttc::PublishNoticeError>) -> Published {

@@ -18,6 +18,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::certificate::pem;
+
 /// SHA-256 of Amazon Root CA 1 to 4 and Starfield Services Root CA - G2, which cross-signs them
 /// (developer guide, "Server authentication in AWS IoT Core").
 pub const AMAZON_ROOT_FINGERPRINTS: [&str; 5] = [
@@ -149,7 +151,7 @@ impl Trust {
                 number: index + 1,
                 detail,
             };
-            let der = der.map_err(|error| malformed(error.to_string()))?;
+            let der = der.map_err(|error| malformed(pem::fault(&error)))?;
             roots.push(Root::read(der).map_err(malformed)?);
         }
         if roots.is_empty() {
@@ -216,7 +218,10 @@ impl Root {
         // What rustls would not take as a root is said here, with the certificate's number.
         RootCertStore::empty()
             .add(der.clone())
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error {
+                rustls::Error::InvalidCertificate(fault) => in_words(&fault),
+                other => other.to_string(),
+            })?;
         Ok(Self {
             der,
             subject,
@@ -391,13 +396,36 @@ impl ServerFault {
                 .downcast_ref::<Self>()
                 .cloned()
                 .unwrap_or_else(|| Self::Other {
-                    detail: other.0.to_string(),
+                    detail: in_words(error),
                 }),
             other => Self::Other {
-                detail: other.to_string(),
+                detail: in_words(other),
             },
         }
     }
+}
+
+/// What WebPKI holds against a certificate, where it would only name its own constant.
+fn in_words(fault: &CertificateError) -> String {
+    let own = match fault {
+        CertificateError::Other(other) => other.0.to_string(),
+        other => other.to_string(),
+    };
+    let words = match own.as_str() {
+        "UnsupportedCertVersion" => {
+            "it is X.509 version 1; a server and its root need version 3, with basicConstraints"
+        }
+        "CaUsedAsEndEntity" => "it is a CA's certificate, not a server's",
+        "EndEntityUsedAsCa" => "what issued it is no CA",
+        "ExtensionValueInvalid" | "MalformedExtensions" => "one of its extensions is malformed",
+        "MissingOrMalformedExtensions" => "it has no extensions, or malformed ones",
+        "UnsupportedCriticalExtension" => "it has a critical extension that is not known here",
+        "InvalidSerialNumber" => "its serial number is not a positive number of at most 20 octets",
+        "PathLenConstraintViolated" => "there are more CAs above it than one of them allows",
+        "BadDer" | "BadEncoding" => "it is damaged: not DER as X.509 asks for it",
+        _ => return own,
+    };
+    words.to_owned()
 }
 
 /// `DnsName("example.org")`, as webpki gives a name, without its wrapping.
@@ -475,5 +503,39 @@ mod tests {
         );
         let broken = b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
         assert!(Trust::from_pem(broken, "ca.pem").is_err());
+    }
+
+    #[test]
+    fn a_server_with_a_certificate_of_version_1_is_told_so_in_words() {
+        use openssl::{asn1::Asn1Time, hash::MessageDigest, pkey::PKey, x509::X509Builder};
+        let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1);
+        let key = openssl::ec::EcKey::generate(&group.unwrap()).unwrap();
+        let key = PKey::from_ec_key(key).unwrap();
+        let mut builder = X509Builder::new().unwrap();
+        builder.set_version(0).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        let serial = openssl::bn::BigNum::from_u32(1).unwrap();
+        let serial = serial.to_asn1_integer().unwrap();
+        builder.set_serial_number(&serial).unwrap();
+        builder
+            .set_not_before(&Asn1Time::days_from_now(0).unwrap())
+            .unwrap();
+        builder
+            .set_not_after(&Asn1Time::days_from_now(2).unwrap())
+            .unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        let der = CertificateDer::from(builder.build().to_der().unwrap());
+
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let issuer = Arc::new(Mutex::new(None));
+        let trust = Trust::amazon_roots();
+        let verifier = Verifier::new(trust.clone(), provider, Arc::clone(&issuer));
+        let name = ServerName::try_from("localhost").unwrap();
+        let verdict = verifier.verify_server_cert(&der, &[], &name, &[], UnixTime::now());
+        let Err(rustls::Error::InvalidCertificate(fault)) = verdict else {
+            panic!("{verdict:?}");
+        };
+        let said = ServerFault::of(&fault, None, &trust).to_string();
+        assert!(said.contains("it is X.509 version 1"), "{said}");
     }
 }

@@ -111,6 +111,8 @@ where
     let frames = Frames::new(largest);
     let mut version = None;
     loop {
+        // What announces more than may be sent is not waited for.
+        frames.check(input).map_err(refused)?;
         if version.is_none()
             && let Sniffed::Version(found) = sniff(input).map_err(refused)?
         {

@@ -15,6 +15,8 @@
 //! - A will has no delay. Its topic may not be reserved.
 //! - A deactivated certificate ends its connections at once (`FORBIDDEN_ACCESS`), where AWS takes minutes;
 //!   a denied publish or subscribe ends them with `AUTH_ERROR`.
+//! - A length written in more bytes than it needs is read, which MQTT 5 forbids; so are a PUBACK with an unknown
+//!   reason code, and one for nothing that was sent, which changes nothing.
 //! - A changed policy holds from the next packet on; `iot:Connect` is not asked again.
 
 mod connect;
