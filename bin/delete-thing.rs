@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jitp_cli::{Batch, BatchFlags, Common, ConfirmFlags, Failure, Order, Report, Result, Things};
-use jitp_cloud::{Certificates, Cloud, CloudSettings, Deletion, Step};
+use jitp_cloud::{Certificates, Cloud, CloudSettings, Deletion, Step, Unfinished};
 use jitp_core::failure::Class;
 use jitp_core::names::ThingName;
+use jitp_core::store::Store;
 use serde::Serialize;
 
 /// Delete things with everything that is theirs: certificates, attachments, policies of their own
@@ -14,7 +15,8 @@ use serde::Serialize;
 /// Every certificate is deactivated, detached and deleted, then the thing. A policy goes only if it is
 /// named THING-policy and nothing else uses it. A certificate that other things have too stays as it
 /// is. Waits for AWS, which detaches within seconds to minutes. Run again, it finishes what an
-/// interrupted run began. Files are not touched.
+/// interrupted run began, and removes what a create-thing in the same folder that was not finished left
+/// behind. Files are not touched.
 #[derive(Args)]
 #[command(after_help = "Examples:
   delete-thing sensor-17                      asks first
@@ -127,8 +129,9 @@ async fn show_plans(
     common: &Common,
 ) -> Result<()> {
     for thing in things.iter().take(SHOWN) {
-        let plan = cloud.plan_deletion(thing.as_str(), certificates(arguments));
-        let Some(plan) = plan.await? else { continue };
+        let Some(plan) = plan(cloud, thing, arguments, common).await? else {
+            continue;
+        };
         for step in &plan.steps {
             common.say(format!("{thing}: {step}"));
         }
@@ -137,11 +140,19 @@ async fn show_plans(
     Ok(())
 }
 
-fn certificates(arguments: &Arguments) -> Certificates {
-    match arguments.keep_certificate {
+async fn plan(
+    cloud: &Cloud,
+    thing: &ThingName,
+    arguments: &Arguments,
+    common: &Common,
+) -> Result<Option<Deletion>> {
+    let unfinished = Unfinished::of(thing, &Store::open(&common.dir)?)?;
+    let certificates = match arguments.keep_certificate {
         true => Certificates::Keep,
         false => Certificates::Delete,
-    }
+    };
+    let plan = cloud.plan_deletion(thing.as_str(), certificates, &unfinished);
+    Ok(plan.await?)
 }
 
 fn warn(thing: &ThingName, plan: &Deletion, common: &Common) {
@@ -163,10 +174,7 @@ async fn delete_one(
     arguments: &Arguments,
     common: &Common,
 ) -> Result<Vec<Line>> {
-    let Some(plan) = cloud
-        .plan_deletion(thing.as_str(), certificates(arguments))
-        .await?
-    else {
+    let Some(plan) = plan(cloud, thing, arguments, common).await? else {
         return match arguments.if_exists {
             true => Ok(vec![Line::outcome(thing, "absent")]),
             false => Err(
@@ -208,7 +216,7 @@ fn planned(thing: &ThingName, step: &Step) -> Line {
 
 fn deleted(thing: &ThingName, plan: &Deletion) -> Line {
     let certificates = plan.steps.iter().filter_map(|step| match step {
-        Step::DeleteCertificate(id) => Some(id.clone()),
+        Step::DeleteCertificate(id) | Step::DeleteUnheard(id) => Some(id.clone()),
         _ => None,
     });
     Line {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jitp_local::account::State;
 use jitp_local::control::{Fault, FaultKind};
 use jitp_local::server::{Local, Options};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -278,6 +279,102 @@ async fn one_made_after_everything_was_done_is_removed_by_the_next_run() {
         let again = station.run("create-thing", &job.create()).await.ok();
         assert!(again.contains("unchanged"), "{again}");
     }
+}
+
+impl Job {
+    /// The operation that makes a certificate known.
+    fn certifying(self) -> &'static str {
+        match self.source.first() {
+            None => "RegisterCertificate",
+            Some(&"--csr") => "CreateCertificateFromCsr",
+            Some(_) => "CreateKeysAndCertificate",
+        }
+    }
+
+    /// Makes the certificate of the first thing known, as a call does whose caller has given up.
+    async fn certify(self, station: &Station) {
+        let read = |name: &str| std::fs::read_to_string(station.folder.path(name)).expect(name);
+        let (path, body) = match self.source {
+            [] => {
+                let chain = read(&format!("certs/{}.pem", self.things[0]));
+                let leaf = chain.split_inclusive("-----END CERTIFICATE-----").next();
+                let body = json!({"certificatePem": leaf, "caCertificatePem": read("root.ca.pem")});
+                ("/certificate/register", body)
+            }
+            ["--csr", name] => {
+                let body = json!({"certificateSigningRequest": read(name)});
+                ("/certificates", body)
+            }
+            _ => ("/keys-and-certificate", json!({})),
+        };
+        post(station, path, &body).await;
+    }
+
+    /// A creation that gives up; a deletion, or none; then the certificate is made after all, and the next deletion
+    /// finds it.
+    async fn is_removed_although_unheard(self, deletions_before: usize) {
+        let station = self.station().await;
+        let name = self.certifying();
+        let unheard = Fault::next(name, FaultKind::CutBefore).times(FOR_EVER);
+        let code = run_with(&station, unheard, "create-thing", &self.create()).await;
+        assert_eq!(code, 7, "{name}");
+        let delete = [&self.delete()[..], &["--if-exists"]].concat();
+        for _ in 0..deletions_before {
+            station.run("delete-thing", &delete).await.ok();
+        }
+        self.certify(&station).await;
+        assert_eq!(station.core.account().snapshot().certificates.len(), 1);
+        let plan = [self.things, &["--dry-run"]].concat();
+        let plan = station.run("delete-thing", &plan).await.ok();
+        assert!(plan.contains("certificate\t"), "{name}: {plan}");
+        let deleted = station.run("delete-thing", &delete).await.ok();
+        assert!(deleted.contains("\tdeleted\t"), "{name}: {deleted}");
+        assert_gone(&station.core.account().snapshot(), name);
+        let again = station.run("delete-thing", &delete).await.ok();
+        assert!(again.contains("\tabsent"), "{name}: {again}");
+    }
+}
+
+/// Calls the control plane as a program that nobody hears of any more has.
+async fn post(station: &Station, path: &str, body: &Value) {
+    let body = body.to_string();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let stream = TcpStream::connect(("127.0.0.1", station.core.control_port())).await;
+    let mut stream = stream.expect("connects");
+    stream.write_all(request.as_bytes()).await.expect("sends");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_certificate_nobody_heard_of_is_deleted_with_its_thing() {
+    for job in [OWN_CA, AWS_KEYS, CSR] {
+        job.is_removed_although_unheard(0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_certificate_made_after_its_thing_was_deleted_is_deleted_by_the_next_run() {
+    for job in [OWN_CA, AWS_KEYS, CSR] {
+        job.is_removed_although_unheard(1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_kept_certificate_is_nothing_left_behind() {
+    let station = OWN_CA.station().await;
+    station.run("create-thing", &OWN_CA.create()).await.ok();
+    let keep = [&OWN_CA.delete()[..], &["--keep-certificate"]].concat();
+    station.run("delete-thing", &keep).await.ok();
+    let delete = [&OWN_CA.delete()[..], &["--if-exists"]].concat();
+    let absent = station.run("delete-thing", &delete).await.ok();
+    assert!(absent.contains("\tabsent"), "{absent}");
+    let kept = station.core.account().snapshot().certificates.len();
+    assert_eq!(kept, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod error;
 mod holding;
 mod preparing;
 mod record;
+mod unfinished;
 
 use jitp_core::ca::{CertificateAuthority, Profile};
 use jitp_core::certificate::Certificate;
@@ -19,6 +20,7 @@ use time::OffsetDateTime;
 pub use error::{CreationError, CreationStopped};
 use holding::{Held, on_disk};
 use record::Record;
+pub use unfinished::Unfinished;
 
 use crate::certificates::id_of;
 use crate::{CertificateStatus, Cloud, CloudError};

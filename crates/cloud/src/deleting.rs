@@ -2,7 +2,8 @@
 //!
 //! A run may end anywhere. The thing is the anchor for the next one: while it exists, something is left to do. A
 //! certificate that is detached but not yet deleted could no longer be found from it, so the ids are noted on
-//! the thing first, as an attribute.
+//! the thing first, as an attribute. What a creation that was not finished left attached to nothing is found by the
+//! files it wrote, also when there is no thing.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::certificates::id_of;
+use crate::creating::Unfinished;
 use crate::waiting::{DETACHING, until_detached};
 use crate::{CertificateDetails, CertificateStatus, Cloud, CloudError};
 
@@ -40,6 +42,8 @@ pub enum Step {
     DetachPrincipal(String),
     /// Delete a certificate by id.
     DeleteCertificate(String),
+    /// Delete a certificate, by id, that AWS made for the thing while nobody heard of it.
+    DeleteUnheard(String),
     /// Delete a policy with all its versions.
     DeletePolicy(String),
     /// Delete the thing.
@@ -55,6 +59,7 @@ impl Step {
             Self::DetachPolicy(..) => "detach-policy",
             Self::DetachPrincipal(_) => "detach-principal",
             Self::DeleteCertificate(_) => "delete-certificate",
+            Self::DeleteUnheard(_) => "delete-unheard-certificate",
             Self::DeletePolicy(_) => "delete-policy",
             Self::DeleteThing => "delete-thing",
         }
@@ -66,6 +71,7 @@ impl Step {
             Self::Deactivate(name)
             | Self::DetachPrincipal(name)
             | Self::DeleteCertificate(name)
+            | Self::DeleteUnheard(name)
             | Self::DetachPolicy(name, _)
             | Self::DeletePolicy(name) => name.clone(),
             Self::Note(ids) => ids.join(","),
@@ -113,7 +119,8 @@ pub fn own_policy(thing: &str) -> String {
 }
 
 impl Cloud {
-    /// Finds out what deleting a thing takes; `None` if there is no such thing. Changes nothing.
+    /// Finds out what deleting a thing takes; `None` if there is neither such a thing nor anything that an
+    /// unfinished creation left. Changes nothing.
     ///
     /// # Errors
     /// When a call fails.
@@ -121,18 +128,18 @@ impl Cloud {
         &self,
         thing: &str,
         certificates: Certificates,
+        unfinished: &Unfinished,
     ) -> Result<Option<Deletion>, CloudError> {
-        let Some(found) = self.thing(thing).await? else {
-            return Ok(None);
-        };
-        let principals = match self.principals(thing).await {
-            Err(error) if error.is_not_found() => return Ok(None),
-            other => other?,
-        };
+        let present = self.presence(thing).await?;
+        let exists = present.is_some();
+        let (noted, principals) = present.unwrap_or_default();
         let mut ids: Vec<&str> = principals.iter().filter_map(|arn| id_of(arn)).collect();
-        // What an interrupted deletion detached already.
-        let noted = found.attributes.get(NOTE).map_or("", String::as_str);
         ids.extend(noted.split(',').filter(|id| !id.is_empty()));
+        let mut unheard = Vec::new();
+        if certificates == Certificates::Delete {
+            ids.extend(unfinished.certificate());
+            unheard = self.unheard_certificates(unfinished).await?;
+        }
         ids.sort_unstable();
         ids.dedup();
         let own = own_policy(thing);
@@ -144,15 +151,25 @@ impl Cloud {
             .await?;
         let others = principals.iter().filter(|arn| id_of(arn).is_none());
         let mut steps = steps_of(&found, &principals, &own, certificates);
+        if !exists {
+            // There is nothing to note on, and nothing that the next run could not find by the files again.
+            steps.retain(|step| !matches!(step, Step::Note(_)));
+        }
         steps.extend(others.map(|principal| Step::DetachPrincipal(principal.clone())));
+        steps.extend(unheard.into_iter().map(Step::DeleteUnheard));
         let mine: Vec<&str> = found
             .iter()
             .map(|found| found.details.arn.as_str())
             .collect();
-        if self.is_used_by_nobody_but(&own, &mine).await? {
+        if (exists || !unfinished.is_empty()) && self.is_used_by_nobody_but(&own, &mine).await? {
             steps.push(Step::DeletePolicy(own));
         }
-        steps.push(Step::DeleteThing);
+        if exists {
+            steps.push(Step::DeleteThing);
+        }
+        if steps.is_empty() {
+            return Ok(None);
+        }
         let ids_where = |holds: fn(&Found) -> bool| {
             let ids = found.iter().filter(|found| holds(found));
             ids.map(|found| found.details.id.clone()).collect()
@@ -163,6 +180,18 @@ impl Cloud {
             readmitted: ids_where(|found| found.readmitted),
             shared: ids_where(|found| found.shared),
         }))
+    }
+
+    /// What an interrupted deletion noted on a thing, and its principals; `None` if there is no such thing.
+    async fn presence(&self, thing: &str) -> Result<Option<(String, Vec<String>)>, CloudError> {
+        let Some(found) = self.thing(thing).await? else {
+            return Ok(None);
+        };
+        let noted = found.attributes.get(NOTE).cloned().unwrap_or_default();
+        match self.principals(thing).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            other => Ok(Some((noted, other?))),
+        }
     }
 
     /// Takes the steps of a deletion one after the other.
@@ -194,6 +223,7 @@ impl Cloud {
             Step::DeleteCertificate(id) => {
                 until_detached(SOON, async || self.delete_certificate(id).await).await
             }
+            Step::DeleteUnheard(id) => self.remove_stray(id).await,
             Step::DeletePolicy(name) => {
                 until_detached(DETACHING, async || self.delete_policy(name).await).await
             }

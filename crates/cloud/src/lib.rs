@@ -49,6 +49,7 @@ pub use claims::{
 };
 pub use creating::{
     CreatedThing, Creation, CreationError, CreationOutcome, CreationStopped, Policy, Source,
+    Unfinished,
 };
 pub use deleting::{Certificates, Deletion, Step, Stopped, own_policy};
 pub use drift::Drift;

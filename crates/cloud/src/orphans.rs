@@ -23,6 +23,10 @@ pub struct Mark {
     known: Vec<String>,
     /// When it was asked last, in milliseconds since 1970.
     asked: i64,
+    /// The public key (its SubjectPublicKeyInfo, in hex) that a certificate was asked for; absent if AWS was to make
+    /// the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
 }
 
 impl Mark {
@@ -30,6 +34,13 @@ impl Mark {
     #[must_use]
     pub fn asked_again(mut self, now: OffsetDateTime) -> Self {
         self.asked = milliseconds(now);
+        self
+    }
+
+    /// The same mark, before a certificate for this public key is asked for, or for one that AWS makes.
+    #[must_use]
+    pub fn for_key(mut self, public_key_info: Option<&[u8]>) -> Self {
+        self.public_key = public_key_info.map(hex::encode);
         self
     }
 
@@ -45,6 +56,14 @@ impl Mark {
         !self.is_before(item)
             && !self.known.contains(&item.id)
             && created.is_none_or(|created| created <= self.end())
+    }
+
+    /// Whether a certificate is for the key that was asked for, if one was.
+    fn is_for_its_key(&self, stray: &CertificateDetails) -> bool {
+        self.public_key.as_ref().is_none_or(|key| {
+            Certificate::from_pem(&stray.pem)
+                .is_ok_and(|certificate| hex::encode(certificate.public_key_info()) == *key)
+        })
     }
 
     fn is_before(&self, item: &CertificateSummary) -> bool {
@@ -73,11 +92,15 @@ impl Cloud {
             newest,
             known: known.collect(),
             asked: milliseconds(now),
+            public_key: None,
         })
     }
 
     /// Certificates made by AWS since the mark that may not connect and are attached to nothing.
-    async fn stray_certificates(&self, mark: &Mark) -> Result<Vec<CertificateDetails>, CloudError> {
+    pub(crate) async fn stray_certificates(
+        &self,
+        mark: &Mark,
+    ) -> Result<Vec<CertificateDetails>, CloudError> {
         let mut strays = Vec::new();
         let mut marker = None;
         loop {
@@ -88,6 +111,7 @@ impl Cloud {
                 if item.status == CertificateStatus::Inactive
                     && mark.covers(&item)
                     && let Some(stray) = self.stray(&item.id).await?
+                    && mark.is_for_its_key(&stray)
                 {
                     strays.push(stray);
                 }
@@ -120,6 +144,18 @@ impl Cloud {
             !self.things_of(arn).await?.is_empty()
                 || !self.attached_policies(arn).await?.is_empty(),
         )
+    }
+
+    /// Removes a certificate that a lost answer left behind, unless it is another caller's who attaches it by and by.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub(crate) async fn remove_stray(&self, id: &str) -> Result<(), CloudError> {
+        tokio::time::sleep(UNDER_WAY).await;
+        match self.stray(id).await? {
+            Some(stray) => self.delete_certificate(&stray.id).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes what a CreateKeysAndCertificate since the mark left behind, whose private key nobody has; not
@@ -212,6 +248,7 @@ mod tests {
             newest: Some(900_000),
             known: vec!["known".to_owned()],
             asked: milliseconds(asked),
+            public_key: None,
         };
         assert!(!mark.covers(&made("old", 899)));
         assert!(!mark.covers(&made("known", 900)));

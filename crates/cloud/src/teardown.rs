@@ -14,6 +14,7 @@ use jitp_core::failure::{Class, Classified};
 use jitp_core::template::{Template, TemplateError, is_policy_name_of_document};
 
 use crate::certificates::id_of;
+use crate::creating::Unfinished;
 use crate::deleting::Stopped;
 use crate::keeping::KEEP;
 use crate::waiting::{DETACHING, until_detached};
@@ -253,7 +254,9 @@ impl Cloud {
             }
             TeardownStep::Deprecate(name) => self.deprecate_thing_type(name).await,
             TeardownStep::DeleteThing(thing) => {
-                let plan = self.plan_deletion(thing, Certificates::Delete).await?;
+                let unfinished = Unfinished::default();
+                let plan = self.plan_deletion(thing, Certificates::Delete, &unfinished);
+                let plan = plan.await?;
                 let Some(plan) = plan else { return Ok(()) };
                 self.delete(&plan)
                     .await

@@ -104,6 +104,11 @@ impl Cloud {
             Some(mark) => mark.asked_again(now),
             None => self.mark_certificates(now).await?,
         };
+        let key = match creation.source {
+            Source::Csr(request) => Some(request.public_key_info()),
+            _ => None,
+        };
+        let mark = mark.for_key(key);
         Record::asking(thing, &mark).save(store, thing)?;
         let lookout = match self.ask(thing, creation, done).await {
             Err(CreationError::Cloud(error)) if error.is_unheard() => {
