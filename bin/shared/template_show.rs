@@ -1,6 +1,6 @@
 //! `template show`: everything about one template, or its body alone.
 
-use jitp_cli::{Common, Failure, OutputFormat, Report, Result};
+use jitp_cli::{Common, Failure, Report, Result};
 use jitp_cloud::{Cloud, ProvisioningTemplate};
 use jitp_core::failure::Class;
 use jitp_core::names::TemplateName;
@@ -22,22 +22,6 @@ struct Details {
     version_ids: Vec<i32>,
     last_modified_date: Option<String>,
     template_body: String,
-}
-
-impl Report for Details {
-    fn columns(&self) -> Vec<String> {
-        Vec::new() // shown as pairs
-    }
-}
-
-/// One member of what `show` tells.
-#[derive(Serialize)]
-struct Pair(String, String);
-
-impl Report for Pair {
-    fn columns(&self) -> Vec<String> {
-        vec![self.0.clone(), self.1.clone()]
-    }
 }
 
 pub(crate) async fn run(
@@ -69,21 +53,7 @@ pub(crate) async fn run(
         last_modified_date: found.changed.and_then(|time| time.format(&Rfc3339).ok()),
         template_body: found.body,
     };
-    let mut reporter = common.reporter();
-    if common.output == OutputFormat::Json {
-        return reporter.line(&details);
-    }
-    // For people and scripts alike: a line a member, named as in the JSON form.
-    let members = serde_json::to_value(&details).unwrap_or_default();
-    for (member, value) in members.as_object().into_iter().flatten() {
-        let text = match value.as_str() {
-            Some(text) => text.replace(['\t', '\n', '\r'], " "),
-            None if value.is_null() => continue,
-            None => value.to_string(),
-        };
-        reporter.line(&Pair(member.clone(), text))?;
-    }
-    Ok(())
+    common.reporter().members(&details)
 }
 
 /// A template as it is; in JSON it is its own form.

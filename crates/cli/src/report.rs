@@ -3,7 +3,8 @@
 use std::io::{self, BufWriter, Stdout, Write};
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 
@@ -50,6 +51,23 @@ impl Reporter {
             .map_err(|error| Failure::io("cannot write the answer to stdout", &error))
     }
 
+    /// Writes everything about one item: as text a line for each member that has a value, named as in the JSON form.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn members(&mut self, item: &impl Serialize) -> Result<()> {
+        let members = serde_json::to_value(item).unwrap_or_default();
+        if self.format == OutputFormat::Json {
+            return self.line(&Member("", &members));
+        }
+        for (name, value) in members.as_object().into_iter().flatten() {
+            if !value.is_null() {
+                self.line(&Member(name, value))?;
+            }
+        }
+        Ok(())
+    }
+
     /// As [`Reporter::line`], but leaves the I/O error to a caller that treats a closed pipe as
     /// an ordinary end.
     ///
@@ -64,5 +82,24 @@ impl Reporter {
             }
         }
         self.out.flush()
+    }
+}
+
+/// A member of an item, by its name.
+struct Member<'a>(&'a str, &'a Value);
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.1.serialize(serializer)
+    }
+}
+
+impl Report for Member<'_> {
+    fn columns(&self) -> Vec<String> {
+        let value = match self.1.as_str() {
+            Some(text) => text.replace(['\t', '\n', '\r'], " "),
+            None => self.1.to_string(),
+        };
+        vec![self.0.to_owned(), value]
     }
 }

@@ -184,9 +184,10 @@ impl Classified for CloudError {
             | Self::Credentials { .. } => Class::Configuration,
             Self::NoAnswer { .. } | Self::StillAttached { .. } => Class::Temporary,
             // A server that fails, or a gateway that does not reach it.
-            Self::Nameless { status, .. } if matches!(status, 429 | 500 | 502..=504) => {
-                Class::Temporary
-            }
+            Self::Nameless {
+                status: 429 | 500 | 502..=504,
+                ..
+            } => Class::Temporary,
             Self::Nameless { .. } | Self::Incomprehensible { .. } => Class::Unexpected,
             Self::Service { code, .. } => class_of_exception(code),
         }
