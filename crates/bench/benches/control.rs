@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use jitp_bench::local_core::LocalCore;
 use jitp_bench::process::{Process, cpu_of_children};
 use jitp_bench::{Result, program};
 
@@ -50,16 +51,16 @@ done"#;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let core = Server::iot_local(&arguments.bin)?;
+    let core = LocalCore::start(&arguments.bin)?;
     println!("| | theirs | ours | ratio | target | |\n|---|---|---|---|---|---|");
     device_status(&arguments, &core)?;
     if !arguments.moto.is_file() {
         println!("moto's server is missing; remedy: tests/witnesses/run.sh programs");
         return Ok(());
     }
-    let moto = Server::moto(&arguments.moto)?;
-    let theirs = moto.requests(arguments.rounds)?;
-    let ours = core.requests(arguments.rounds * 50)?;
+    let moto = Moto::start(&arguments.moto)?;
+    let theirs = requests(&moto.process, moto.address, arguments.rounds)?;
+    let ours = requests(&core.process, core.control, arguments.rounds * 50)?;
     row(
         "a request, CPU ms of moto's server and of iot-local",
         theirs,
@@ -68,7 +69,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn device_status(arguments: &Arguments, core: &Server) -> Result<()> {
+fn device_status(arguments: &Arguments, core: &LocalCore) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dir = folder.path();
     let thing = "sensor-17";
@@ -108,27 +109,14 @@ fn row(name: &str, theirs: f64, ours: f64) {
     println!("| {name} | {theirs:.3} | {ours:.3} | {ratio:.0} | {TARGET} | {verdict} |");
 }
 
-/// A control plane in a process of its own.
-struct Server {
+/// moto's server, a process of its own.
+struct Moto {
     process: Process,
     address: SocketAddr,
 }
 
-impl Server {
-    fn iot_local(programs: &Path) -> Result<Self> {
-        let ports = ["--control-port", "0", "--mqtt-port", "0"];
-        let mut command = Command::new(program(programs, "iot-local")?);
-        command.args(["serve", "--quiet"]).args(ports);
-        let mut process = Process::start(command.stdout(Stdio::piped()))?;
-        let stdout = process.child().stdout.take().ok_or("no stdout")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let url = line.split('\t').next().unwrap_or_default();
-        let address = url.trim().trim_start_matches("http://").parse()?;
-        Ok(Self { process, address })
-    }
-
-    fn moto(program: &Path) -> Result<Self> {
+impl Moto {
+    fn start(program: &Path) -> Result<Self> {
         // Free now, and nobody else here asks for ports in between.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new(program);
@@ -146,35 +134,18 @@ impl Server {
             address: free,
         })
     }
+}
 
-    /// Runs a command that talks to it; what it prints.
-    fn run(&self, command: &mut Command, dir: &Path) -> Result<String> {
-        let variables = [
-            ("AWS_ENDPOINT_URL", format!("http://{}", self.address)),
-            ("AWS_REGION", "eu-central-1".to_owned()),
-            ("AWS_DEFAULT_REGION", "eu-central-1".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-        ];
-        let output = command.current_dir(dir).envs(variables).output()?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{command:?} failed: {stderr}").into());
-        }
-        Ok(String::from_utf8(output.stdout)?)
+/// CPU milliseconds of a server for one request of a mix: a thing made, changed, read, and a page of a list.
+fn requests(process: &Process, address: SocketAddr, rounds: u32) -> Result<f64> {
+    let mut connection = Connection::new(address);
+    connection.round(u32::MAX)?;
+    let before = process.cpu()?;
+    for number in 0..rounds {
+        connection.round(number)?;
     }
-
-    /// CPU milliseconds of the server for one request of a mix: a thing made, changed, read, and a page of a list.
-    fn requests(&self, rounds: u32) -> Result<f64> {
-        let mut connection = Connection::new(self.address);
-        connection.round(u32::MAX)?;
-        let before = self.process.cpu()?;
-        for number in 0..rounds {
-            connection.round(number)?;
-        }
-        let spent = self.process.cpu()? - before;
-        Ok(spent.as_secs_f64() * 1e3 / f64::from(rounds * MIX))
-    }
+    let spent = process.cpu()? - before;
+    Ok(spent.as_secs_f64() * 1e3 / f64::from(rounds * MIX))
 }
 
 /// A client that keeps its connection.

@@ -2,6 +2,7 @@
 //!
 //! The device speaks mutual TLS with settings that do not depend on the server, and MQTT packets by `jitp-wire`.
 
+pub mod local_core;
 pub mod process;
 
 use std::io;

@@ -35,16 +35,7 @@ impl Process {
     /// # Errors
     /// It has ended, or /proc reads strangely.
     pub fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // The name in parentheses may hold anything; what follows it are numbers, utime and stime the 14th and 15th.
-        let (_, numbers) = stat
-            .rsplit_once(')')
-            .ok_or("/proc/PID/stat reads strangely")?;
-        let mut numbers = numbers.split_ascii_whitespace().skip(11);
-        let mut next =
-            || -> Result<u64> { Ok(numbers.next().ok_or("a number is missing")?.parse()?) };
-        let ticks = next()? + next()?;
-        Ok(Duration::from_millis(ticks * 1000 / TICKS))
+        cpu(&self.0.id().to_string(), 14)
     }
 
     /// Resident memory in bytes.
@@ -71,19 +62,33 @@ impl Drop for Process {
     }
 }
 
+/// User and system time of this process, to 10 ms.
+///
+/// # Errors
+/// /proc reads strangely.
+pub fn cpu_of_this_process() -> Result<Duration> {
+    cpu("self", 14)
+}
+
 /// User and system time of the children that have ended, in steps of 10 ms; what a run falls short of a step, the
-/// next one makes good. Fields 16 and 17 of /proc/PID/stat, in hundredths of a second (man 5 proc).
+/// next one makes good.
 ///
 /// # Errors
 /// /proc reads strangely.
 pub fn cpu_of_children() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let (_, numbers) = stat
+    cpu("self", 16)
+}
+
+/// The sum of two neighbouring fields of /proc/PID/stat, which are times in clock ticks; counted from 1, as man 5 proc
+/// does. The second one, the name in parentheses, may hold anything.
+fn cpu(process: &str, first: usize) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, from_third) = stat
         .rsplit_once(')')
-        .ok_or("/proc/self/stat reads strangely")?;
+        .ok_or("/proc/PID/stat reads strangely")?;
     let mut ticks = 0;
-    for number in numbers.split_ascii_whitespace().skip(13).take(2) {
+    for number in from_third.split_ascii_whitespace().skip(first - 3).take(2) {
         ticks += number.parse::<u64>()?;
     }
-    Ok(Duration::from_millis(ticks * 10))
+    Ok(Duration::from_millis(ticks * 1000 / TICKS))
 }
