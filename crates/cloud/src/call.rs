@@ -50,7 +50,7 @@ impl Cloud {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            let error = match send().await {
+            let mut error = match send().await {
                 Ok(answer) => {
                     self.pace.served(operation, Instant::now());
                     return Ok(answer);
@@ -73,6 +73,9 @@ impl Cloud {
                 again.then(|| back_off(failed))
             };
             let Some(pause) = pause else {
+                if let CloudError::NoAnswer { attempts, .. } = &mut error {
+                    *attempts = failed;
+                }
                 return Err(error);
             };
             if error.is_throttling() {

@@ -47,10 +47,12 @@ pub enum CloudError {
         reason: String,
     },
     /// No answer: not reachable, or not in time.
-    #[error("{operation}: no answer from AWS: {reason}")]
+    #[error("{operation}: no answer from AWS{}: {reason}", after(*.attempts))]
     NoAnswer {
         /// Operation that was called.
         operation: &'static str,
+        /// How often it was called until it was given up.
+        attempts: u32,
         /// What the connection says.
         reason: String,
     },
@@ -122,11 +124,16 @@ impl CloudError {
                 if failure.is_other() && reason.to_lowercase().contains("credential") {
                     Self::Credentials { operation, reason }
                 } else {
-                    Self::NoAnswer { operation, reason }
+                    Self::NoAnswer {
+                        operation,
+                        attempts: 1,
+                        reason,
+                    }
                 }
             }
             SdkError::TimeoutError(_) => Self::NoAnswer {
                 operation,
+                attempts: 1,
                 reason: "timed out".to_owned(),
             },
             _ => Self::Incomprehensible {
@@ -171,6 +178,14 @@ impl CloudError {
     /// Whether the service answered with this exception.
     pub fn is(&self, exception: &str) -> bool {
         matches!(self, Self::Service { code, .. } if code == exception)
+    }
+}
+
+/// ` after 5 attempts`; nothing for the first.
+fn after(attempts: u32) -> String {
+    match attempts {
+        0 | 1 => String::new(),
+        attempts => format!(" after {attempts} attempts"),
     }
 }
 

@@ -169,6 +169,9 @@ impl Classified for StoreError {
             Self::DeviceNotFound { name, .. } => {
                 format!("make it with: provision {name}; or pass --dir with the folder it lies in")
             }
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run this as the user the file belongs to".to_owned()
+            }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "free some space and run again; nothing was left behind".to_owned()
             }
