@@ -1,15 +1,16 @@
 //! Create a claim certificate: what devices of a fleet have until they have an identity.
 
+#[path = "shared/claim_files.rs"]
+mod claim_files;
+
 use std::process::ExitCode;
 
 use clap::Args;
 use jitp_cli::{Common, Failure, Report, Result};
 use jitp_cloud::{Change, Cloud, CloudSettings, NewClaim, claim_policy_name};
-use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, SelfSigned, Validity};
-use jitp_core::certificate::Certificate;
-use jitp_core::failure::Class;
+use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, Validity};
 use jitp_core::names::{CaName, TemplateName, ThingName};
-use jitp_core::store::{DeviceIdentity, Files, Store};
+use jitp_core::store::{Files, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -129,7 +130,7 @@ async fn permanent(
     };
     let present = store.load_claim(claim)?;
     if let Some(present) = &present {
-        check(present, store, claim, ca.as_ref(), now)?;
+        claim_files::check(present, store, claim, ca.as_ref(), now)?;
     }
     let cloud = Cloud::connect(&arguments.cloud).await?;
     cloud
@@ -148,7 +149,12 @@ async fn permanent(
     let new = present.is_none();
     let certificate = match present {
         Some(present) => present.certificate().clone(),
-        None => issue(store, claim, ca.as_ref(), arguments, now)?,
+        None => {
+            let profile = Profile::device()
+                .with_key_type(arguments.key_type)
+                .with_validity(arguments.validity);
+            claim_files::issue(store, claim, ca.as_ref(), &profile, now)?
+        }
     };
     let policy = match &arguments.policy {
         Some(policy) => policy.clone(),
@@ -196,52 +202,6 @@ async fn permanent(
         policy: Some(policy),
         ..line(claim, arguments, id, &store.claim_files(claim))
     })
-}
-
-/// Whether the claim that is there is the one that is asked for.
-fn check(
-    present: &DeviceIdentity,
-    store: &Store,
-    claim: &ThingName,
-    ca: Option<&CertificateAuthority>,
-    now: OffsetDateTime,
-) -> Result<()> {
-    let certificate = present.certificate();
-    let why = match ca {
-        _ if !certificate.is_valid_at(now) => "is not valid today",
-        Some(ca) if !certificate.is_signed_by(ca.certificate()) => "is signed by another CA",
-        None if certificate.issuer_der() != certificate.subject_der() => "is not self-signed",
-        _ => return Ok(()),
-    };
-    let file = store.claim_files(claim).certificate;
-    let message = format!("{} already exists, and {why}", file.display());
-    let hint = "keys and certificates are never overwritten: give the new claim another name";
-    Err(Failure::new(Class::Conflict, message).hint(hint))
-}
-
-/// Key and certificate are on the disk before AWS hears of them.
-fn issue(
-    store: &Store,
-    claim: &ThingName,
-    ca: Option<&CertificateAuthority>,
-    arguments: &Arguments,
-    now: OffsetDateTime,
-) -> Result<Certificate> {
-    let profile = Profile::device()
-        .with_key_type(arguments.key_type)
-        .with_validity(arguments.validity);
-    match ca {
-        Some(ca) => {
-            let issued = ca.issue(claim, &profile, now)?;
-            store.save_claim(claim, issued.private_key(), &issued.chain_pem())?;
-            Ok(Certificate::from_der(issued.certificate_der())?)
-        }
-        None => {
-            let made = SelfSigned::create(claim, &profile, now)?;
-            store.save_claim(claim, made.private_key(), &made.certificate().to_pem())?;
-            Ok(made.certificate().clone())
-        }
-    }
 }
 
 fn line(claim: &ThingName, arguments: &Arguments, certificate_id: String, files: &Files) -> Line {

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use jitp_cli::{Common, Exit, Failure, Report, Result, Signals};
 use jitp_core::failure::Class;
+use jitp_local::account::Clock;
 use jitp_local::functions::GivenFunction;
 use jitp_local::running;
 use jitp_local::server::{Local, Options, operations};
@@ -106,6 +107,10 @@ struct AccountFlags {
     #[arg(long = "function", value_name = "NAME=PATH")]
     functions: Vec<GivenFunction>,
 
+    /// Let the core's time run this many times as fast, so that AWS's waits of minutes and hours pass in seconds
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    clock_speed: u32,
+
     /// Serve /_local/faults, which makes calls fail on order; for test suites
     #[arg(long)]
     allow_faults: bool,
@@ -180,6 +185,7 @@ async fn iot_local(arguments: Arguments, common: &Common, signals: Signals) -> R
 }
 
 async fn serve_until_told(serve: Serve, common: &Common, mut signals: Signals) -> Result<u8> {
+    serve.account.check()?;
     if !serve.listen.is_loopback() {
         common.warn(format!(
             "listening on {}: whoever reaches it can change the account",
@@ -210,6 +216,7 @@ async fn serve_until_told(serve: Serve, common: &Common, mut signals: Signals) -
 }
 
 async fn run_command(run: Run, common: &Common, mut signals: Signals) -> Result<u8> {
+    run.account.check()?;
     let core = Local::start(run.account.options()).await?;
     tell(&core, common);
     let (program, arguments) = run
@@ -325,6 +332,18 @@ fn region(text: &str) -> std::result::Result<String, String> {
 }
 
 impl AccountFlags {
+    /// Which of two of the same name is meant, nobody knows.
+    fn check(&self) -> Result<()> {
+        let names = self.functions.iter().map(|function| &function.name);
+        for (index, name) in names.clone().enumerate() {
+            if names.clone().skip(index + 1).any(|other| other == name) {
+                let message = format!("--function {name}=… is given twice");
+                return Err(Failure::usage(message).hint("give each function another name"));
+            }
+        }
+        Ok(())
+    }
+
     fn options(self) -> Options {
         Options {
             account_id: self.account,
@@ -333,6 +352,7 @@ impl AccountFlags {
             enforce_quotas: matches!(self.quotas, Some(Quotas::Aws)),
             faults: self.allow_faults,
             functions: self.functions,
+            clock: Clock::running(self.clock_speed),
             ..Options::default()
         }
     }

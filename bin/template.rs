@@ -243,6 +243,7 @@ async fn template(arguments: Arguments, common: &Common) -> Result<()> {
                 enabled: !disabled,
                 role_arn: &role_arn,
                 hook_arn: hook.as_deref(),
+                tag: None,
             };
             let applied = cloud.create_template(&new).await?;
             common.reporter().line(&line(&name, applied))

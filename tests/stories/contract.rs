@@ -68,6 +68,9 @@ fn in_json_mode_every_error_is_one_object() {
         ("create-root", vec!["root", "Luxembourg"], 2),
         ("create-root", vec!["root", "--validity", "0"], 2),
         ("register", vec!["--role-arn", "nonsense"], 2),
+        ("environment", vec!["apply", "fleet"], 2),
+        ("environment", vec!["destroy", "fleet"], 2),
+        ("environment", vec!["plan", "fleet", "--no-hook"], 3),
     ] {
         let ended = folder.run(program, &arguments);
         let stderr = ended.fails(code);

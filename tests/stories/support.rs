@@ -28,6 +28,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "needs-renewal" => env!("CARGO_BIN_EXE_needs-renewal"),
         "create-claim" => env!("CARGO_BIN_EXE_create-claim"),
         "template" => env!("CARGO_BIN_EXE_template"),
+        "environment" => env!("CARGO_BIN_EXE_environment"),
         "teardown" => env!("CARGO_BIN_EXE_teardown"),
         "pub" => env!("CARGO_BIN_EXE_pub"),
         "sub" => env!("CARGO_BIN_EXE_sub"),
@@ -38,7 +39,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 19] = [
+pub(crate) const PROGRAMS: [&str; 20] = [
     "create-root",
     "register",
     "provision",
@@ -57,6 +58,7 @@ pub(crate) const PROGRAMS: [&str; 19] = [
     "create-claim",
     "template",
     "teardown",
+    "environment",
     "iot-local",
 ];
 

@@ -265,25 +265,30 @@ const THROTTLING: [&str; 3] = [
 /// The class of an exception, by its name (API reference, "Errors" of each operation).
 fn class_of_exception(code: &str) -> Class {
     match code {
-        "ResourceNotFoundException" | "NotConfiguredException" => Class::NotFound,
+        "ResourceNotFoundException" | "NotConfiguredException" | "NoSuchEntity" => Class::NotFound,
         "ResourceAlreadyExistsException"
         | "CertificateConflictException"
         | "CertificateStateException"
         | "ConflictException"
         | "ConflictingResourceUpdateException"
+        | "DeleteConflict"
         | "DeleteConflictException"
+        | "EntityAlreadyExists"
         | "InvalidStateTransitionException"
+        | "ResourceConflictException"
         | "TransferConflictException"
         | "TransferAlreadyCompletedException"
         | "VersionConflictException"
         | "VersionsLimitExceededException" => Class::Conflict,
         throttling if THROTTLING.contains(&throttling) => Class::Temporary,
-        // The names without a suffix are those of the query protocol, which STS speaks.
+        // The names without a suffix are those of the query protocol, which STS and IAM speak.
         "ServiceUnavailable"
         | "ServiceUnavailableException"
         | "InternalException"
         | "InternalFailure"
         | "InternalFailureException"
+        | "ServiceException"
+        | "ServiceFailure"
         | "InternalServerException"
         | "RequestTimeout" => Class::Temporary,
         "UnrecognizedClientException"

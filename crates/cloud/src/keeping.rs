@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use aws_sdk_iot::types::Tag;
 use jitp_core::failure::Classified;
 use jitp_core::template::Template;
 
@@ -17,6 +18,12 @@ impl Cloud {
     /// # Errors
     /// When the call fails.
     pub async fn is_tagged_keep(&self, arn: &str) -> Result<bool, CloudError> {
+        let tags = self.tags_of(arn).await?;
+        Ok(tags.iter().any(|tag| tag.key == KEEP))
+    }
+
+    /// The tags of a resource; none of what does not exist, or of a kind that AWS cannot tag.
+    pub(crate) async fn tags_of(&self, arn: &str) -> Result<Vec<Tag>, CloudError> {
         let tags = every_page(async |token| {
             let send = || {
                 let call = self.iot.list_tags_for_resource().resource_arn(arn);
@@ -26,9 +33,10 @@ impl Cloud {
             Ok((answer.tags.unwrap_or_default(), answer.next_token))
         });
         match tags.await {
-            Ok(tags) => Ok(tags.iter().any(|tag| tag.key == KEEP)),
-            Err(error) if error.is_not_found() || error.is("InvalidRequestException") => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if error.is_not_found() || error.is("InvalidRequestException") => {
+                Ok(Vec::new())
+            }
+            other => other,
         }
     }
 

@@ -11,6 +11,7 @@ mod claims;
 mod creating;
 mod deleting;
 mod drift;
+mod environment;
 mod error;
 mod groups;
 mod keeping;
@@ -53,6 +54,10 @@ pub use creating::{
 };
 pub use deleting::{Certificates, Deletion, Step, Stopped, own_policy};
 pub use drift::Drift;
+pub use environment::{
+    Documents, EVENTS, Environment, EnvironmentError, EnvironmentPlan, EnvironmentStep, Hook, Part,
+    PartState, Place,
+};
 pub use error::CloudError;
 pub use keeping::KEEP;
 pub use orphans::Mark;
@@ -101,7 +106,9 @@ pub struct CloudSettings {
 fn check_endpoints() -> Result<(), CloudError> {
     for name in [
         "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_IAM",
         "AWS_ENDPOINT_URL_IOT",
+        "AWS_ENDPOINT_URL_LAMBDA",
         "AWS_ENDPOINT_URL_STS",
     ] {
         let Some(value) = std::env::var_os(name) else {
@@ -145,7 +152,9 @@ fn account_id(text: &str) -> Result<String, String> {
 /// A connection to the control plane of one account in one region.
 #[derive(Clone, Debug)]
 pub struct Cloud {
+    iam: aws_sdk_iam::Client,
     iot: aws_sdk_iot::Client,
+    lambda: aws_sdk_lambda::Client,
     sts: aws_sdk_sts::Client,
     region: String,
     account: Option<String>,
@@ -195,6 +204,16 @@ impl Cloud {
             Quotas::Off => false,
         };
         let cloud = Self {
+            iam: aws_sdk_iam::Client::from_conf(
+                aws_sdk_iam::config::Builder::from(&config)
+                    .interceptor(Bounded)
+                    .build(),
+            ),
+            lambda: aws_sdk_lambda::Client::from_conf(
+                aws_sdk_lambda::config::Builder::from(&config)
+                    .interceptor(Bounded)
+                    .build(),
+            ),
             iot: aws_sdk_iot::Client::from_conf(
                 aws_sdk_iot::config::Builder::from(&config)
                     .interceptor(Bounded)

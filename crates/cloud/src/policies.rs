@@ -192,7 +192,7 @@ impl Cloud {
     }
 
     /// Ids of the versions that are not the default, which must go before the policy can.
-    async fn other_versions(&self, name: &str) -> Result<Vec<String>, CloudError> {
+    pub(crate) async fn other_versions(&self, name: &str) -> Result<Vec<String>, CloudError> {
         let send = || self.iot.list_policy_versions().policy_name(name).send();
         let answer = match self.call("ListPolicyVersions", send).await {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),

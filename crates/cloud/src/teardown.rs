@@ -346,7 +346,11 @@ impl Cloud {
     }
 
     /// Certificates that have a policy and no thing.
-    async fn plan_certificates(&self, policy: &str, plan: &mut Teardown) -> Result<(), CloudError> {
+    pub(crate) async fn plan_certificates(
+        &self,
+        policy: &str,
+        plan: &mut Teardown,
+    ) -> Result<(), CloudError> {
         for target in self.targets_or_none(policy).await? {
             let Some(id) = id_of(&target) else { continue };
             match self.things_of(&target).await {

@@ -108,6 +108,8 @@ pub struct NewTemplate<'a> {
     pub role_arn: &'a str,
     /// ARN of the function that is asked before a device is provisioned.
     pub hook_arn: Option<&'a str>,
+    /// Key and value of a tag that it is made with.
+    pub tag: Option<(&'a str, &'a str)>,
 }
 
 /// What is changed of a template; `None` stays as it is.
@@ -195,6 +197,7 @@ impl Cloud {
                 .enabled(new.enabled)
                 .provisioning_role_arn(new.role_arn)
                 .set_pre_provisioning_hook(new.hook_arn.and_then(hook))
+                .set_tags(new.tag.and_then(tag).map(|tag| vec![tag]))
                 .send()
         };
         let made = self.call("CreateProvisioningTemplate", send).await?;
@@ -333,6 +336,11 @@ fn hook(target_arn: &str) -> Option<types::ProvisioningHook> {
         .target_arn(target_arn)
         .build()
         .ok()
+}
+
+/// A tag; `None` without a key.
+pub(crate) fn tag((key, value): (&str, &str)) -> Option<types::Tag> {
+    types::Tag::builder().key(key).value(value).build().ok()
 }
 
 /// The only version of what a hook is sent (developer guide, "Pre-provisioning hooks").

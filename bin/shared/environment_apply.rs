@@ -1,0 +1,219 @@
+//! `environment apply` and `environment plan`: part by part, and the claim.
+
+use jitp_cli::{Common, Failure, Reporter, Result, read_file, read_text};
+use jitp_cloud::{Change, Cloud, Environment, Hook, NewClaim, Part, PartState};
+use jitp_core::ca::Profile;
+use jitp_core::failure::Class;
+use jitp_core::names::ThingName;
+use jitp_core::store::Store;
+use time::OffsetDateTime;
+
+use crate::{Line, Names, Wanted, claim_files};
+
+/// What this machine's programs are called by AWS Lambda.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
+
+/// The environment of these names, without a hook.
+pub(crate) fn named(names: &Names) -> Environment {
+    let mut environment = Environment::named(names.name.as_str());
+    let given = [
+        (&names.role, &mut environment.role),
+        (&names.device_policy, &mut environment.device_policy),
+        (&names.claim_policy, &mut environment.claim_policy),
+        (&names.thing_group, &mut environment.thing_group),
+        (&names.thing_type, &mut environment.thing_type),
+        (&names.hook_name, &mut environment.hook_name),
+    ];
+    for (given, name) in given {
+        if let Some(given) = given {
+            name.clone_from(given);
+        }
+    }
+    environment
+}
+
+/// The environment that is asked for, with the files it is made from.
+pub(crate) fn read(wanted: &Wanted) -> Result<Environment> {
+    let mut environment = named(&wanted.names);
+    if let Some(file) = &wanted.body {
+        environment.body = read_text(file, "the template")?;
+    }
+    if let Some(file) = &wanted.hook {
+        let architecture = wanted.hook_architecture.as_deref().unwrap_or(ARCHITECTURE);
+        let variables = wanted.hook_variables.iter();
+        environment.hook = Some(Hook {
+            package: read_file(file, "the hook")?,
+            architecture: architecture.to_owned(),
+            variables: variables
+                .map(|one| (one.name.clone(), one.value.clone()))
+                .collect(),
+        });
+    }
+    environment.searchable_attributes = wanted.searchable_attributes.clone();
+    environment
+        .searchable_attributes
+        .retain(|name| !name.is_empty());
+    environment.events = wanted.events.clone();
+    Ok(environment)
+}
+
+fn claim_name(wanted: &Wanted) -> Result<ThingName> {
+    match &wanted.claim {
+        Some(claim) => Ok(claim.clone()),
+        None => Ok(wanted.names.name.as_str().parse()?),
+    }
+}
+
+pub(crate) async fn apply(
+    cloud: &Cloud,
+    environment: &Environment,
+    wanted: &Wanted,
+    common: &Common,
+) -> Result<()> {
+    let (store, claim) = (Store::open(&common.dir)?, claim_name(wanted)?);
+    let now = OffsetDateTime::now_utc();
+    let present = store.load_claim(&claim)?;
+    // Nothing is made for a claim that could not be used.
+    if let Some(present) = &present {
+        claim_files::check(present, &store, &claim, None, now)?;
+    }
+    let place = cloud.place().await?;
+    let parts = Part::all(environment);
+    // What is somebody else's, or cannot be, is found before the first change.
+    for part in &parts {
+        cloud.compare_part(environment, &place, *part).await?;
+    }
+    let mut reporter = common.reporter();
+    for (done, part) in parts.iter().enumerate() {
+        let applied = cloud.apply_part(environment, &place, *part).await;
+        let state = applied.map_err(|error| {
+            let failure = Failure::from(error);
+            let name = part.name(environment);
+            let left = parts.len() - done;
+            failure.context(format!(
+                "{} {name}: {left} parts are still to be made; run again to go on",
+                part.kind()
+            ))
+        })?;
+        line(
+            &mut reporter,
+            *part,
+            environment,
+            state.change.as_str(),
+            &state,
+        )?;
+    }
+    let new = present.is_none();
+    let certificate = match present {
+        Some(present) => present.certificate().clone(),
+        None => {
+            let profile = Profile::device().with_validity(wanted.validity);
+            claim_files::issue(&store, &claim, None, &profile, now)?
+        }
+    };
+    let created = cloud
+        .create_claim(&NewClaim {
+            template: &environment.template,
+            policy: &environment.claim_policy,
+            certificate: &certificate,
+            ca_certificate_pem: None,
+        })
+        .await
+        .map_err(|stopped| {
+            Failure::from(stopped.error).context(format!("claim {claim}: run again to go on"))
+        })?;
+    if created.status.as_str() != "ACTIVE" {
+        common.warn(format!(
+            "{claim}: the claim certificate is {}; somebody has locked it out, and it stays so",
+            created.status
+        ));
+    }
+    reporter.line(&Line {
+        kind: "claim",
+        name: claim.to_string(),
+        outcome: match (new, created.change) {
+            (true, _) => "created",
+            (false, Change::Unchanged) => "unchanged",
+            (false, _) => "updated",
+        },
+        reason: None,
+    })
+}
+
+/// Prints how everything stands; nothing is changed.
+pub(crate) async fn plan(
+    cloud: &Cloud,
+    environment: &Environment,
+    wanted: &Wanted,
+    common: &Common,
+) -> Result<()> {
+    let place = cloud.place().await?;
+    let mut reporter = common.reporter();
+    let mut changes = 0;
+    for part in Part::all(environment) {
+        let state = cloud.compare_part(environment, &place, part).await?;
+        changes += usize::from(state.change != Change::Unchanged);
+        line(&mut reporter, part, environment, to(state.change), &state)?;
+    }
+    let (store, claim) = (Store::open(&common.dir)?, claim_name(wanted)?);
+    let change = match store.load_claim(&claim)? {
+        None => Change::Created,
+        Some(present) => {
+            claim_files::check(&present, &store, &claim, None, OffsetDateTime::now_utc())?;
+            let attached = match cloud
+                .certificate(present.certificate().id().as_str())
+                .await?
+            {
+                Some(found) => cloud.attached_policies(&found.arn).await?,
+                None => Vec::new(),
+            };
+            match attached.contains(&environment.claim_policy) {
+                true => Change::Unchanged,
+                false => Change::Updated,
+            }
+        }
+    };
+    changes += usize::from(change != Change::Unchanged);
+    reporter.line(&Line {
+        kind: "claim",
+        name: claim.to_string(),
+        outcome: to(change),
+        reason: None,
+    })?;
+    match changes {
+        0 => Ok(()),
+        1 => Err(Failure::new(Class::CheckFailed, "1 change to be made")),
+        _ => Err(Failure::new(
+            Class::CheckFailed,
+            format!("{changes} changes to be made"),
+        )),
+    }
+}
+
+fn to(change: Change) -> &'static str {
+    match change {
+        Change::Created => "to-create",
+        Change::Updated => "to-update",
+        Change::Unchanged => "unchanged",
+    }
+}
+
+fn line(
+    reporter: &mut Reporter,
+    part: Part,
+    environment: &Environment,
+    outcome: &'static str,
+    state: &PartState,
+) -> Result<()> {
+    let differences = Some(state.differences.join(", ")).filter(|text| !text.is_empty());
+    reporter.line(&Line {
+        kind: part.kind(),
+        name: part.name(environment),
+        outcome,
+        reason: differences,
+    })
+}

@@ -1,0 +1,202 @@
+//! The environment of a fleet: stood up, compared, used, taken down, and nothing of it left.
+
+use std::io::{Cursor, Write as _};
+use std::path::PathBuf;
+
+use jitp_cloud::{Documents, Environment, Place};
+use jitp_local::account::{Clock, policies};
+use jitp_local::control::{Fault, FaultKind};
+use jitp_local::server::Options;
+use serde_json::Value;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::support::Station;
+
+/// A hook that knows three devices. The one that is deployed is in `crates/lambda`, and takes minutes to build.
+const HOOK: &str = r#"#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
+while :; do
+  headers=$(mktemp)
+  payload=$(curl -sS --noproxy '*' -D "$headers" "$api/invocation/next") || exit 3
+  id=$(tr -d '\r' <"$headers" | sed -n 's/^lambda-runtime-aws-request-id: //p')
+  rm -f "$headers"
+  case $payload in
+    *'"License":"1"'*|*'"License":"2"'*|*'"License":"3"'*) allow=true ;;
+    *) allow=false ;;
+  esac
+  curl -sS --noproxy '*' -o /dev/null -d "{\"allowProvisioning\":$allow}" "$api/invocation/$id/response"
+done
+"#;
+
+/// A station whose core's time runs a hundred times as fast: five minutes are three seconds.
+async fn station() -> (Station, PathBuf) {
+    let station = Station::with(Options {
+        clock: Clock::running(100),
+        ..Options::default()
+    })
+    .await;
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let executable = SimpleFileOptions::default().unix_permissions(0o755);
+    zip.start_file("bootstrap", executable).expect("a file");
+    zip.write_all(HOOK.as_bytes()).expect("written");
+    let package = zip.finish().expect("a zip file").into_inner();
+    let path = station.folder.path("hook.zip");
+    std::fs::write(&path, package).expect("written");
+    (station, path)
+}
+
+/// Outcomes in their order.
+fn outcomes(answer: &str) -> Vec<&str> {
+    let lines = answer.lines();
+    lines
+        .map(|line| line.split('\t').nth(2).expect("an outcome"))
+        .collect()
+}
+
+const APPLY: [&str; 4] = ["apply", "fleet", "--hook", "hook.zip"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stands_provisions_refuses_and_leaves_nothing() {
+    let (station, _) = station().await;
+    let before = station.core.account().snapshot();
+
+    let plan = ["plan", "fleet", "--hook", "hook.zip"];
+    let planned = station.run("environment", &plan).await;
+    assert_eq!(planned.code, 9, "{planned:?}");
+    let planned = outcomes(&planned.stdout).join(" ");
+    assert_eq!(
+        planned,
+        format!("{}to-update to-create", "to-create ".repeat(9))
+    );
+    let untouched = station.core.account().snapshot();
+    assert!(untouched.roles.is_empty() && untouched.functions.is_empty());
+    assert_eq!(station.folder.files(), ["hook.zip"]);
+
+    let applied = station.run("environment", &APPLY).await.ok();
+    assert_eq!(outcomes(&applied)[..9], ["created"; 9], "{applied}");
+    let again = station.run("environment", &APPLY).await.ok();
+    assert_eq!(outcomes(&again), ["unchanged"; 11], "{again}");
+    let planned = station.run("environment", &plan).await.ok();
+    assert_eq!(outcomes(&planned), ["unchanged"; 11]);
+
+    for license in ["1", "2", "3"] {
+        let (device, parameter) = (format!("iot-{license}"), format!("License={license}"));
+        let asks = [&device, "--template", "fleet", "--parameter", &parameter];
+        station.run("fleet-provision", &asks).await.ok();
+        let topic = format!("{device}/telemetry");
+        let publish = [device.as_str(), "--topic", &topic, "hello"];
+        station.run("pub", &publish).await.ok();
+    }
+    let fourth = ["iot-4", "--template", "fleet", "--parameter", "License=4"];
+    station.run("fleet-provision", &fourth).await.fails(8);
+    assert_eq!(station.core.account().snapshot().things.len(), 3);
+
+    station
+        .run("environment", &["destroy", "fleet"])
+        .await
+        .fails(2);
+    let dry = station
+        .run("environment", &["destroy", "fleet", "--dry-run"])
+        .await;
+    let dry = dry.ok();
+    assert!(dry.contains("delete-thing\tiot-2\tplanned"), "{dry}");
+    assert_eq!(station.core.account().snapshot().things.len(), 3);
+    let destroy = ["destroy", "fleet", "--yes"];
+    let gone = station.run("environment", &destroy).await.ok();
+    assert!(gone.ends_with("environment\tfleet\tdestroyed\n"), "{gone}");
+    let after = station.core.account().snapshot();
+    assert!(after.roles.is_empty() && after.functions.is_empty());
+    assert!(after.things.is_empty() && after.thing_types.is_empty());
+    assert!(after.thing_groups.is_empty() && after.provisioning_templates.is_empty());
+    let policies =
+        |state: &jitp_local::account::State| state.policies.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(policies(&after), policies(&before));
+    assert!(!after.event_configurations.enabled.values().any(|on| *on));
+    // The certificate that the refused device asked for is left to AWS, which deletes it within the hour.
+    let pending = |state: &jitp_local::account::State| {
+        let statuses = state.certificates.values();
+        statuses
+            .filter(|one| one.status.as_str() != "PENDING_ACTIVATION")
+            .count()
+    };
+    assert_eq!(pending(&after), 0);
+    let again = station.run("environment", &destroy).await.ok();
+    assert_eq!(again, "environment\tfleet\tdestroyed\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_answer_is_lost_a_second_run_finishes_it() {
+    let (station, _) = station().await;
+    let faults = station.core.faults();
+    faults.order(Fault::next("*", FaultKind::Delay).times(1_000));
+    station.run("environment", &APPLY).await.ok();
+    let calls = 1_000 - faults.waiting()[0].count;
+    faults.clear();
+    assert!(calls >= 30, "{calls} calls");
+    for step in (0..calls).step_by(17) {
+        station
+            .run("environment", &["destroy", "fleet", "--yes"])
+            .await
+            .ok();
+        let fault = Fault::next("*", FaultKind::CutAfter).after(step).times(100);
+        faults.order(fault);
+        let failed = station.run("environment", &APPLY).await;
+        faults.clear();
+        assert_ne!(failed.code, 0, "step {step}: {failed:?}");
+        station.run("environment", &APPLY).await.ok();
+        let again = station.run("environment", &APPLY).await.ok();
+        assert_eq!(outcomes(&again), ["unchanged"; 11], "step {step}: {again}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_made_is_neither_changed_nor_removed() {
+    let (station, _) = station().await;
+    let account = station.core.account();
+    let everything = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
+    account
+        .write(|tx| policies::create(tx, "fleet-device", everything, Default::default()).map(drop))
+        .expect("made");
+    let refusal = station.run("environment", &APPLY).await.fails(5);
+    assert!(refusal.contains("fleet-device"), "{refusal}");
+    assert!(
+        account.snapshot().roles.is_empty(),
+        "found before the first change"
+    );
+    let other = [&APPLY[..], &["--device-policy", "devices"]].concat();
+    station.run("environment", &other).await.ok();
+    let gone = station
+        .run("environment", &["destroy", "fleet", "--yes"])
+        .await;
+    let gone = gone.ok();
+    assert!(
+        gone.contains("policy\tfleet-device\tstays\twas not made"),
+        "{gone}"
+    );
+    assert!(account.snapshot().policies.contains_key("fleet-device"));
+}
+
+#[test]
+fn its_documents_are_those_of_terraform_and_cloudformation() {
+    let documents = Documents::of(
+        &Environment::named("fleet"),
+        &Place::new("eu-central-1", "123456789012"),
+    )
+    .expect("rendered");
+    let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    for (file, rendered) in [
+        ("device-policy", read(&documents.device_policy)),
+        ("claim-policy", read(&documents.claim_policy)),
+        ("template", read(&documents.template)),
+        ("provisioning-role-trust", documents.role_trust),
+        ("hook-role-trust", documents.hook_trust),
+        ("hook-role-policy", documents.hook_policy),
+        ("hook-permission", documents.hook_permission),
+        ("event-configurations", documents.events),
+    ] {
+        let golden = format!("tests/golden/fleet/{file}.json");
+        let golden = std::fs::read_to_string(&golden).expect("a golden document");
+        assert_eq!(rendered, read(&golden), "{file}");
+    }
+}
