@@ -1,6 +1,6 @@
 //! `environment apply` and `environment plan`: part by part, and the claim.
 
-use jitp_cli::{Common, Failure, Reporter, Result, read_file, read_text};
+use jitp_cli::{Common, Failure, Reporter, Result, read_package, read_text};
 use jitp_cloud::{Change, Cloud, Environment, Hook, NewClaim, Part, PartState};
 use jitp_core::ca::Profile;
 use jitp_core::failure::Class;
@@ -46,7 +46,7 @@ pub(crate) fn read(wanted: &Wanted) -> Result<Environment> {
         let architecture = wanted.hook_architecture.as_deref().unwrap_or(ARCHITECTURE);
         let variables = wanted.hook_variables.iter();
         environment.hook = Some(Hook {
-            package: read_file(file, "the hook")?,
+            package: read_package(file, "the hook")?,
             architecture: architecture.to_owned(),
             variables: variables
                 .map(|one| (one.name.clone(), one.value.clone()))
