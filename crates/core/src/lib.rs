@@ -13,5 +13,6 @@ pub mod names;
 pub mod placeholders;
 pub mod quotas;
 pub mod role;
+pub mod rule;
 pub mod store;
 pub mod template;
