@@ -13,7 +13,8 @@ PROGRAMS    := create-root register provision pub sub \
 ALIASES     := create-ca:create-root register-ca:register
 EXECUTABLES := $(PROGRAMS:%=bin/%)
 
-.PHONY: all check test bench demo fleet-demo lambda local interop install clean help prerequisites programs
+.PHONY: all check test bench demo fleet-demo lambda local interop install clean help prerequisites programs \
+        account bucket deploy sqs loadtest-policy delete log
 
 all: programs ## build the programs into bin/
 
@@ -52,6 +53,51 @@ fleet-demo: programs ## a fleet by claim on a local AWS IoT Core: three devices 
 lambda: prerequisites ## build and pack the functions into target/lambda (ALLOW_LIST=FILE goes along)
 	$(CARGO) run --quiet --locked --package xtask -- lambda $(ALLOW_LIST)
 
+# The stacks in etc/cloudformation, by awscli; etc/config.mk names what they need. `bin/deploy` does the same without.
+include etc/config.mk
+AWS          ?= aws
+ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+# $(call needs,VARIABLE…): stops at the first that is empty.
+needs = $(foreach name,$(1),$(if $(strip $($(name))),,$(error $(name) is not set; remedy: export it, or set it in etc/config.mk)))
+# $(call stack,TEMPLATE,STACK,PARAMETERS): packages a template and deploys it; an unchanged stack is no failure.
+define stack
+@mkdir -p tmp
+$(AWS) cloudformation package --region $(AWS_REGION) --s3-bucket $(AWS_BUCKET) \
+  --template-file etc/cloudformation/$(1).yaml --output-template-file tmp/$(1).$(2).yaml
+$(AWS) cloudformation deploy --region $(AWS_REGION) --stack-name $(2) --template-file tmp/$(1).$(2).yaml \
+  --capabilities CAPABILITY_NAMED_IAM --no-fail-on-empty-changeset$(if $(3), --parameter-overrides $(3))
+endef
+
+account:
+	$(call needs,AWS_REGION AWS_STACK)
+	$(if $(AWS_ACCOUNT),$(call check_account,$(AWS_ACCOUNT)))
+# $(call check_account,ACCOUNT)
+define check_account
+found=$$($(AWS) sts get-caller-identity --region $(AWS_REGION) --query Account --output text) && \
+  { [ "$$found" = "$(1)" ] || { echo "make: the credentials belong to account $$found and not to AWS_ACCOUNT $(1)" >&2; exit 1; }; }
+endef
+
+bucket:
+	$(call needs,AWS_BUCKET AWS_TOPIC AWS_SQS_STACK AWS_LOADTEST_STACK)
+
+deploy: bucket account ## deploy the role and the policy that just-in-time provisioning needs
+	$(call stack,provisioning,$(AWS_STACK))
+
+sqs: bucket account lambda ## deploy the pipeline: rule, queue and function for AWS_TOPIC
+	@[ target -ef $(TARGET_DIR) ] || { mkdir -p target/lambda && cp $(TARGET_DIR)/lambda/process-queue.zip target/lambda/; }
+	$(call stack,sqs,$(AWS_SQS_STACK),TopicName=$(AWS_TOPIC) FunctionArchitecture=$(ARCHITECTURE))
+
+loadtest-policy: bucket account ## deploy the policy of load-test devices
+	$(call stack,loadtest,$(AWS_LOADTEST_STACK),TopicName=$(AWS_TOPIC))
+
+delete: account ## delete the stack AWS_STACK
+	$(AWS) cloudformation delete-stack --region $(AWS_REGION) --stack-name $(AWS_STACK)
+	$(AWS) cloudformation wait stack-delete-complete --region $(AWS_REGION) --stack-name $(AWS_STACK)
+
+log: account ## what happened to the stack AWS_STACK
+	$(AWS) cloudformation describe-stack-events --region $(AWS_REGION) --stack-name $(AWS_STACK) --output text \
+	  --query 'StackEvents[].[Timestamp,LogicalResourceId,ResourceStatus,ResourceStatusReason]'
+
 local: programs ## an AWS IoT Core on this machine, until Ctrl-C
 	./bin/iot-local serve
 
@@ -77,7 +123,7 @@ bench: programs ## measure us and the peers side by side
 interop: programs ## let awscli, boto3, MQTT clients, the AWS SDKs, sslyze, Terraform and cfn-lint judge us
 	tests/interop/setup.sh
 	tests/interop/run.sh
-	$(CARGO) build --workspace --locked --bin pre-provision
+	$(CARGO) build --workspace --locked --bin pre-provision --bin process-queue
 	tests/witnesses/run.sh
 	tests/environment/run.sh
 

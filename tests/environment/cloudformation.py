@@ -2,37 +2,26 @@
 
 import io
 import json
-import os
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import ClientError
 from cases import Cases
+from ministack_server import BESIDE, REGION, clients, eventually, ministack
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "etc/cloudformation/fleet.yaml"
 GOLDEN = {file.stem: json.loads(file.read_text()) for file in (ROOT / "tests/golden/fleet").glob("*.json")}
-BESIDE = Path(sys.executable).parent
-REGION, ACCOUNT, BUCKET = "eu-central-1", "123456789012", "packages"
-SECONDS = 60
+BUCKET = "packages"
 
 
 def main():
     cases = Cases()
     judge_lint(cases)
     with ministack() as url:
-        # ministack takes an access key of twelve digits for the account.
-        session = boto3.Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="none", region_name=REGION)
-        aws = {name: session.client(name, endpoint_url=url) for name in ("cloudformation", "iam", "iot", "lambda", "s3")}
-        judge_stack(cases, aws)
+        judge_stack(cases, clients(url, "cloudformation", "iam", "iot", "lambda", "s3"))
     cases.end()
 
 
@@ -158,15 +147,6 @@ def events(cloudformation):
     return [(event["LogicalResourceId"], event["ResourceStatus"], event.get("ResourceStatusReason")) for event in told]
 
 
-def eventually(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def package():
     """Something to deploy; the real hook is judged elsewhere."""
     packed = io.BytesIO()
@@ -183,44 +163,6 @@ def certificate():
         usage = ["-addext", "extendedKeyUsage=clientAuth"]
         subprocess.run([*command, *usage, "-keyout", key, "-out", made], check=True, capture_output=True)
         return made.read_text()
-
-
-@contextmanager
-def ministack():
-    """ministack on a free port of the loopback while the block runs; hands on its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # Its listener with mutual TLS would bind every address.
-    settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
-    settings |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [BESIDE / "ministack"], env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            if not eventually(lambda: process.poll() is not None or answers(url)) or process.poll() is not None:
-                log.seek(0)
-                sys.exit(f"ministack does not start: {log.read().decode(errors='replace')}")
-            yield url
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def answers(url):
-    try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 main()

