@@ -1,4 +1,4 @@
-//! `template show`: everything about one template, or its body alone.
+//! `template list` and `template show`: what templates there are.
 
 use jitp_cli::{Common, Failure, Report, Result};
 use jitp_cloud::{Cloud, ProvisioningTemplate};
@@ -24,7 +24,47 @@ struct Details {
     template_body: String,
 }
 
-pub(crate) async fn run(
+/// A line of `list`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    template_name: String,
+    r#type: &'static str,
+    enabled: bool,
+    description: String,
+}
+
+impl Report for Summary {
+    fn columns(&self) -> Vec<String> {
+        let enabled = match self.enabled {
+            true => "enabled",
+            false => "disabled",
+        };
+        vec![
+            self.template_name.clone(),
+            self.r#type.to_owned(),
+            enabled.to_owned(),
+            self.description.replace(['\t', '\n', '\r'], " "),
+        ]
+    }
+}
+
+/// Every template, a line for each.
+pub(crate) async fn list(cloud: &Cloud, common: &Common) -> Result<()> {
+    let mut reporter = common.reporter();
+    for found in cloud.provisioning_templates().await? {
+        reporter.line(&Summary {
+            template_name: found.name,
+            r#type: found.kind.as_str(),
+            enabled: found.enabled,
+            description: found.description,
+        })?;
+    }
+    Ok(())
+}
+
+/// Everything about one, or its body alone.
+pub(crate) async fn show(
     cloud: &Cloud,
     name: &TemplateName,
     body: bool,

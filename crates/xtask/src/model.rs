@@ -12,10 +12,12 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 /// Services extracted: botocore's directory and API version.
-const SERVICES: [(&str, &str); 3] = [
+const SERVICES: [(&str, &str); 5] = [
     ("iot", "2015-05-28"),
     ("iot-data", "2015-05-28"),
     ("lambda", "2015-03-31"),
+    ("iam", "2010-05-08"),
+    ("sts", "2011-06-15"),
 ];
 
 /// Writes `crates/local/model/SERVICE.json` for every service.
@@ -164,6 +166,10 @@ fn shape(from: &Value) -> Value {
     }
     if let Some(status) = from["error"].get("httpStatusCode") {
         to.insert("status".into(), status.clone());
+    }
+    // What an exception is called on the wire, where that is another name.
+    if let Some(code) = from["error"].get("code") {
+        to.insert("code".into(), code.clone());
     }
     Value::Object(to)
 }

@@ -1,30 +1,27 @@
 //! IAM as far as an environment for devices needs it: roles and their policies (query protocol).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use axum::response::Response;
-use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use regex_lite::Regex;
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::ControlSettings;
-use super::query::{self, Form, QueryService, element};
+use super::query::{Handler, QueryService, element};
 use crate::account::roles::{self, CreateRole};
 use crate::account::{Account, ApiError, Role, Timestamp};
+use crate::model::{Input, Service};
 
-/// IAM, as its answers name it.
-pub(super) const SERVICE: QueryService = QueryService {
+/// IAM, as far as it is offered.
+pub(super) static SERVICE: QueryService = QueryService {
+    service: Service::Iam,
     name: "IAM",
     namespace: "https://iam.amazonaws.com/doc/2010-05-08/",
     failure: "ServiceFailure",
+    operations: OPERATIONS,
 };
 
-/// The meaning of an operation: a form in, the XML of its result out, if it has one.
-type Handler = fn(&Account, &Form) -> Result<Option<String>, ApiError>;
-
-pub(super) const OPERATIONS: &[(&str, Handler)] = &[
+const OPERATIONS: &[(&str, Handler)] = &[
     ("AttachRolePolicy", attach),
     ("CreateRole", create),
     ("DeleteRole", delete),
@@ -44,120 +41,101 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("UpdateRole", update),
 ];
 
-/// Seconds a session lasts unless told otherwise, and the bounds of it (API reference, "CreateRole").
+/// Seconds a session lasts unless told otherwise (API reference, "CreateRole").
 const SESSION_SECONDS: u32 = 3600;
-const SESSION_BOUNDS: std::ops::RangeInclusive<u32> = 3600..=43_200;
 
-/// Items of a list unless told otherwise, and the most.
-const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1000;
+/// Items of a list unless told otherwise.
+const PAGE: u64 = 100;
 
-/// The operation that a body names, for its name in faults and quotas.
-pub(super) fn action(body: &Bytes) -> String {
-    Form::read(body).action().to_owned()
-}
-
-/// Serves a request. Blocks for the storage.
-pub(super) fn answer(settings: &ControlSettings, body: &Bytes, request_id: &str) -> Response {
-    let form = Form::read(body);
-    let action = form.action();
-    let handler = OPERATIONS.iter().find(|(name, _)| *name == action);
-    let outcome = match handler {
-        Some((_, handler)) => handler(&settings.account, &form),
-        None => Err(query::not_offered(SERVICE, action)),
-    };
-    match outcome {
-        Ok(result) => query::success(SERVICE, action, result.as_deref(), request_id),
-        Err(error) => query::refuse(settings, SERVICE, &error, request_id),
-    }
-}
-
-fn create(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
+fn create(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
     let ask = CreateRole {
-        name: name(form, "RoleName", 64)?,
-        path: path(form)?,
-        description: form.text("Description").map(ToOwned::to_owned),
-        trust_policy: required(form, "AssumeRolePolicyDocument")?.to_owned(),
-        session_seconds: session_seconds(form)?.unwrap_or(SESSION_SECONDS),
-        tags: tags(form)?,
+        name: input.required("RoleName").to_owned(),
+        path: input.text("Path").unwrap_or("/").to_owned(),
+        description: input.text("Description").map(ToOwned::to_owned),
+        trust_policy: input.required("AssumeRolePolicyDocument").to_owned(),
+        session_seconds: session_seconds(input),
+        tags: tags(input)?,
     };
     let role = account.write(|tx| roles::create(tx, ask))?;
     Ok(Some(format!("<Role>{}</Role>", described(&role, true))))
 }
 
-fn get(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let role = roles::find(&account.snapshot(), &role_name(form)?)?;
+fn get(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let role = roles::find(&account.snapshot(), input.required("RoleName"))?;
     Ok(Some(format!("<Role>{}</Role>", described(&role, true))))
 }
 
-fn list(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let prefix = form.text("PathPrefix").unwrap_or("/").to_owned();
+fn list(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let prefix = input.text("PathPrefix").unwrap_or("/").to_owned();
     let state = account.snapshot();
     let roles = state.roles.iter();
     let roles = roles.filter(|(_, role)| role.path.starts_with(&prefix));
     // Tags are not in lists (API reference, "ListRoles").
     let roles = roles.map(|(name, role)| (name.clone(), described(role, false)));
-    page(form, "Roles", roles.collect()).map(Some)
+    Ok(Some(page(input, "Roles", roles.collect())))
 }
 
-fn update(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let seconds = session_seconds(form)?;
+fn update(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
     account.write(|tx| {
-        roles::change(tx, &role_name(form)?, |role| {
+        roles::change(tx, input.required("RoleName"), |role| {
             // What is left out goes back to what a new role has (API reference, "UpdateRole").
-            role.session_seconds = seconds.unwrap_or(SESSION_SECONDS);
-            role.description = form.text("Description").map(ToOwned::to_owned);
+            role.session_seconds = session_seconds(input);
+            role.description = input.text("Description").map(ToOwned::to_owned);
             Ok(())
         })
     })?;
     Ok(Some(String::new()))
 }
 
-fn update_trust_policy(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let document = required(form, "PolicyDocument")?;
-    account.write(|tx| roles::set_trust_policy(tx, &role_name(form)?, document))?;
+fn update_trust_policy(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let document = input.required("PolicyDocument");
+    account.write(|tx| roles::set_trust_policy(tx, input.required("RoleName"), document))?;
     Ok(None)
 }
 
-fn delete(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    account.write(|tx| roles::delete(tx, &role_name(form)?))?;
+fn delete(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    account.write(|tx| roles::delete(tx, input.required("RoleName")))?;
     Ok(None)
 }
 
-fn attach(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let arn = required(form, "PolicyArn")?;
-    account.write(|tx| roles::attach(tx, &role_name(form)?, arn))?;
+fn attach(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let arn = input.required("PolicyArn");
+    account.write(|tx| roles::attach(tx, input.required("RoleName"), arn))?;
     Ok(None)
 }
 
-fn detach(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let arn = required(form, "PolicyArn")?;
-    account.write(|tx| roles::detach(tx, &role_name(form)?, arn))?;
+fn detach(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let arn = input.required("PolicyArn");
+    account.write(|tx| roles::detach(tx, input.required("RoleName"), arn))?;
     Ok(None)
 }
 
-fn list_attached(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let role = roles::find(&account.snapshot(), &role_name(form)?)?;
-    let attached = role.attached_policies.iter().map(|arn| {
+fn list_attached(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let role = roles::find(&account.snapshot(), input.required("RoleName"))?;
+    let prefix = input.text("PathPrefix").unwrap_or("/");
+    let attached = role.attached_policies.iter();
+    let attached = attached.filter(|arn| {
+        let path = arn.split_once(":policy").map_or("", |(_, path)| path);
+        path.starts_with(prefix)
+    });
+    let attached = attached.map(|arn| {
         let name = arn.rsplit('/').next().unwrap_or_default();
         let described = element("PolicyName", name) + &element("PolicyArn", arn);
         (arn.clone(), described)
     });
-    page(form, "AttachedPolicies", attached.collect()).map(Some)
+    Ok(Some(page(input, "AttachedPolicies", attached.collect())))
 }
 
-fn put_inline(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let (policy, document) = (
-        name(form, "PolicyName", 128)?,
-        required(form, "PolicyDocument")?,
-    );
-    account.write(|tx| roles::put_inline(tx, &role_name(form)?, &policy, document))?;
+fn put_inline(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let (name, policy) = (input.required("RoleName"), input.required("PolicyName"));
+    let document = input.required("PolicyDocument");
+    account.write(|tx| roles::put_inline(tx, name, policy, document))?;
     Ok(None)
 }
 
-fn get_inline(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let role = roles::find(&account.snapshot(), &role_name(form)?)?;
-    let policy = required(form, "PolicyName")?;
+fn get_inline(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let role = roles::find(&account.snapshot(), input.required("RoleName"))?;
+    let policy = input.required("PolicyName");
     let document = role.inline_policies.get(policy);
     let document = document.ok_or_else(|| roles::no_such_inline(policy))?;
     Ok(Some(
@@ -167,30 +145,30 @@ fn get_inline(account: &Account, form: &Form) -> Result<Option<String>, ApiError
     ))
 }
 
-fn list_inline(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let role = roles::find(&account.snapshot(), &role_name(form)?)?;
+fn list_inline(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let role = roles::find(&account.snapshot(), input.required("RoleName"))?;
     let names = role.inline_policies.keys();
     // A name's alphabet has no markup in it.
     let names = names.map(|name| (name.clone(), name.clone()));
-    page(form, "PolicyNames", names.collect()).map(Some)
+    Ok(Some(page(input, "PolicyNames", names.collect())))
 }
 
-fn delete_inline(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let policy = required(form, "PolicyName")?;
-    account.write(|tx| roles::delete_inline(tx, &role_name(form)?, policy))?;
+fn delete_inline(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let policy = input.required("PolicyName");
+    account.write(|tx| roles::delete_inline(tx, input.required("RoleName"), policy))?;
     Ok(None)
 }
 
-fn tag(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let tags = tags(form)?;
-    account.write(|tx| roles::tag(tx, &role_name(form)?, tags))?;
+fn tag(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let tags = tags(input)?;
+    account.write(|tx| roles::tag(tx, input.required("RoleName"), tags))?;
     Ok(None)
 }
 
-fn untag(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let keys = form.list("TagKeys");
+fn untag(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let keys = input.texts("TagKeys");
     account.write(|tx| {
-        roles::change(tx, &role_name(form)?, |role| {
+        roles::change(tx, input.required("RoleName"), |role| {
             role.tags.retain(|key, _| !keys.contains(&key.as_str()));
             Ok(())
         })
@@ -198,19 +176,19 @@ fn untag(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
     Ok(None)
 }
 
-fn list_tags(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    let role = roles::find(&account.snapshot(), &role_name(form)?)?;
+fn list_tags(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    let role = roles::find(&account.snapshot(), input.required("RoleName"))?;
     let tags = role
         .tags
         .iter()
         .map(|(key, value)| (key.clone(), described_tag(key, value)));
-    page(form, "Tags", tags.collect()).map(Some)
+    Ok(Some(page(input, "Tags", tags.collect())))
 }
 
 /// Roles are in no instance profile here, since there are none; Terraform asks before it deletes a role.
-fn list_instance_profiles(account: &Account, form: &Form) -> Result<Option<String>, ApiError> {
-    roles::find(&account.snapshot(), &role_name(form)?)?;
-    page(form, "InstanceProfiles", Vec::new()).map(Some)
+fn list_instance_profiles(account: &Account, input: &Input) -> Result<Option<String>, ApiError> {
+    roles::find(&account.snapshot(), input.required("RoleName"))?;
+    Ok(Some(page(input, "InstanceProfiles", Vec::new())))
 }
 
 fn described(role: &Role, with_tags: bool) -> String {
@@ -238,16 +216,10 @@ fn described_tag(key: &str, value: &str) -> String {
 }
 
 /// A list from the marker on, which is the last name of the page before.
-fn page(form: &Form, name: &str, items: Vec<(String, String)>) -> Result<String, ApiError> {
-    let size = match form.text("MaxItems") {
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|size| (1..=LARGEST_PAGE).contains(size))
-            .ok_or_else(|| invalid("MaxItems", "must be between 1 and 1000"))?,
-        None => PAGE,
-    };
-    let after = form.text("Marker").unwrap_or_default();
+fn page(input: &Input, name: &str, items: Vec<(String, String)>) -> String {
+    let size = input.number("MaxItems").unwrap_or(PAGE);
+    let size = usize::try_from(size).unwrap_or(1);
+    let after = input.text("Marker").unwrap_or_default();
     let mut rest = items
         .into_iter()
         .filter(|(key, _)| key.as_str() > after)
@@ -263,83 +235,30 @@ fn page(form: &Form, name: &str, items: Vec<(String, String)>) -> Result<String,
     } else {
         String::new()
     };
-    Ok(format!(
-        "<{name}>{xml}</{name}><IsTruncated>{more}</IsTruncated>{marker}"
-    ))
+    format!("<{name}>{xml}</{name}><IsTruncated>{more}</IsTruncated>{marker}")
 }
 
-fn required<'a>(form: &'a Form, member: &str) -> Result<&'a str, ApiError> {
-    let text = form.text(member).filter(|text| !text.is_empty());
-    text.ok_or_else(|| invalid(member, "must not be empty"))
+fn session_seconds(input: &Input) -> u32 {
+    let seconds = input.number("MaxSessionDuration");
+    let seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok());
+    seconds.unwrap_or(SESSION_SECONDS)
 }
 
-fn role_name(form: &Form) -> Result<String, ApiError> {
-    name(form, "RoleName", 64)
-}
-
-fn name(form: &Form, member: &str, longest: usize) -> Result<String, ApiError> {
-    let name = required(form, member)?;
-    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "_+=,.@-".contains(letter);
-    if name.len() > longest || !name.chars().all(allowed) {
-        let rule = format!(
-            "must satisfy regular expression pattern [\\w+=,.@-]+ and be at most {longest} long"
-        );
-        return Err(invalid(member, &rule));
-    }
-    Ok(name.to_owned())
-}
-
-fn path(form: &Form) -> Result<String, ApiError> {
-    let path = form.text("Path").unwrap_or("/");
-    let pattern =
-        Regex::new("^(/|/[!-~]+/)$").map_err(|error| ApiError::internal(error.to_string()))?;
-    if path.len() > 512 || !pattern.is_match(path) {
-        return Err(invalid("Path", "must begin and end with a slash"));
-    }
-    Ok(path.to_owned())
-}
-
-fn session_seconds(form: &Form) -> Result<Option<u32>, ApiError> {
-    let Some(text) = form.text("MaxSessionDuration") else {
-        return Ok(None);
-    };
-    let seconds = text
-        .parse()
-        .ok()
-        .filter(|seconds| SESSION_BOUNDS.contains(seconds));
-    match seconds {
-        Some(seconds) => Ok(Some(seconds)),
-        None => Err(invalid(
-            "MaxSessionDuration",
-            "must be between 3600 and 43200",
-        )),
-    }
-}
-
-fn tags(form: &Form) -> Result<BTreeMap<String, String>, ApiError> {
-    let keys = (1..).map_while(|index| {
-        let key = form.text(&format!("Tags.member.{index}.Key"))?;
-        let value = form.text(&format!("Tags.member.{index}.Value"));
-        Some((key.to_owned(), value.unwrap_or_default().to_owned()))
-    });
-    let tags: BTreeMap<String, String> = keys.collect();
-    let fits = |(key, value): (&String, &String)| {
-        (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256
-    };
-    match tags.iter().all(fits) {
+/// `Tags` as a map. Keys that differ in case only are one and the same (IAM user guide, "Tags for IAM resources").
+fn tags(input: &Input) -> Result<BTreeMap<String, String>, ApiError> {
+    let text = |tag: &Value, key: &str| tag[key].as_str().unwrap_or_default().to_owned();
+    let tags = input.list("Tags").iter();
+    let tags: BTreeMap<String, String> = tags
+        .map(|tag| (text(tag, "Key"), text(tag, "Value")))
+        .collect();
+    let keys: HashSet<String> = tags.keys().map(|key| key.to_lowercase()).collect();
+    match keys.len() == input.list("Tags").len() {
         true => Ok(tags),
-        false => Err(invalid(
-            "Tags",
-            "must have keys of 1 to 128 characters and values of at most 256",
+        false => Err(ApiError::new(
+            "InvalidInput",
+            "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
         )),
     }
-}
-
-fn invalid(member: &str, rule: &str) -> ApiError {
-    ApiError::new(
-        "ValidationError",
-        format!("1 validation error detected: Value at '{member}' {rule}"),
-    )
 }
 
 fn date(moment: Timestamp) -> String {

@@ -103,7 +103,8 @@ impl ControlSettings {
         }
         match service {
             Service::Iot => HANDLERS.get(operation).copied().map(Meaning::Handler),
-            Service::IotData => None,
+            // The data plane is a broker's, and the others speak another protocol.
+            Service::IotData | Service::Iam | Service::Sts => None,
             Service::Lambda => {
                 let known = functions::OPERATIONS.iter();
                 let mut known = known.filter(|(name, _)| *name == operation);
@@ -169,7 +170,11 @@ pub(crate) fn offered(
     let own = HANDLERS.keys().map(|name| (Service::Iot, *name));
     let lambda = functions::OPERATIONS.iter();
     let lambda = lambda.map(|(name, _)| (Service::Lambda, *name));
-    let named = own.chain(lambda).chain(from_outside);
+    let queries = QUERY_SERVICES.iter().flat_map(|query| {
+        let names = query.operations.iter();
+        names.map(|(name, _)| (query.service, *name))
+    });
+    let named = own.chain(lambda).chain(queries).chain(from_outside);
     let mut all: Vec<_> = named
         .filter_map(|(service, name)| {
             let operation = model::table(service).operation(name)?;
@@ -181,19 +186,13 @@ pub(crate) fn offered(
             })
         })
         .collect();
-    let of_iam = iam::OPERATIONS.iter().map(|(name, _)| ("iam", *name));
-    for (service, name) in of_iam.chain([("sts", sts::OPERATION)]) {
-        all.push(Offered {
-            service,
-            name,
-            method: "POST",
-            path: "/",
-        });
-    }
     all.sort_unstable();
     all.dedup();
     all
 }
+
+/// The services of the query protocol.
+static QUERY_SERVICES: [&query::QueryService; 2] = [&iam::SERVICE, &sts::SERVICE];
 
 /// The meaning of an operation: members in, body out; `Value::Null` for no members.
 type Handler = fn(&Account, &Input) -> Result<Value, ApiError>;

@@ -5,65 +5,57 @@ use std::borrow::Cow;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::Response;
-use bytes::Bytes;
 
 use super::{ControlSettings, answer};
-use crate::account::ApiError;
+use crate::account::{Account, ApiError};
 use crate::diary::Entry;
+use crate::model::{self, Form, Input, Service, read_form};
+
+/// The meaning of an operation: members in, the XML of its result out, if it has one.
+pub(super) type Handler = fn(&Account, &Input) -> Result<Option<String>, ApiError>;
 
 /// A service that speaks the query protocol.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct QueryService {
+    /// Its table.
+    pub(super) service: Service,
     /// Its name, for people.
     pub(super) name: &'static str,
     /// The namespace of its answers.
     pub(super) namespace: &'static str,
     /// What it calls an error of its own.
     pub(super) failure: &'static str,
+    /// The operations offered.
+    pub(super) operations: &'static [(&'static str, Handler)],
 }
 
-/// The form of a request.
-#[derive(Clone, Debug)]
-pub(super) struct Form(Vec<(String, String)>);
-
-impl Form {
-    pub(super) fn read(body: &Bytes) -> Self {
-        let text = String::from_utf8_lossy(body);
-        let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(name), decoded(value))
-        });
-        Self(pairs.collect())
-    }
-
-    /// A member by its name.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let mut pairs = self.0.iter();
-        let (_, value) = pairs.find(|(member, _)| member == name)?;
-        Some(value)
-    }
-
-    /// The operation asked for.
-    pub(super) fn action(&self) -> &str {
-        self.text("Action").unwrap_or_default()
-    }
-
-    /// The members of a list, `NAME.member.1` and on.
-    pub(super) fn list(&self, name: &str) -> Vec<&str> {
-        let members = (1..).map_while(|index| self.text(&format!("{name}.member.{index}")));
-        members.collect()
-    }
+/// Whether a request is a form, on `/`.
+pub(super) fn is_form(parts: &Parts) -> bool {
+    let kind = parts.headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok());
+    let form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    parts.uri.path() == "/" && form
 }
 
-/// Whether a request is a form with an action, on `/`.
-pub(super) fn is_query(parts: &Parts, body: &Bytes) -> bool {
-    let form = parts
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-    parts.uri.path() == "/" && form && body.starts_with(b"Action=")
+/// Calls an operation. Blocks for the storage.
+pub(super) fn call(
+    service: &QueryService,
+    account: &Account,
+    form: &Form,
+) -> Result<Option<String>, ApiError> {
+    let (table, action) = (model::table(service.service), form.action());
+    let operation = table.operation(action).ok_or_else(|| {
+        // "Common errors" of their API references.
+        let message = format!("{} has no operation {action:?}", service.name);
+        ApiError::new("InvalidAction", message)
+    })?;
+    let mut offered = service.operations.iter();
+    let (_, handler) = offered.find(|(name, _)| *name == action).ok_or_else(|| {
+        let message = format!("The local core does not offer {action} of {}", service.name);
+        ApiError::new("NotImplementedException", message)
+    })?;
+    let input = read_form(table, operation, form)
+        .map_err(|message| ApiError::new("ValidationError", message))?;
+    handler(account, &input)
 }
 
 /// `<NAME>TEXT</NAME>`, with the text's own markup taken for text.
@@ -73,7 +65,7 @@ pub(super) fn element(name: &str, text: &str) -> String {
 
 /// Answers an operation; `result` is the XML inside of its result element, or nothing.
 pub(super) fn success(
-    service: QueryService,
+    service: &QueryService,
     action: &str,
     result: Option<&str>,
     request_id: &str,
@@ -93,20 +85,20 @@ pub(super) fn success(
 /// Tells the diary of a refusal, and answers it.
 pub(super) fn refuse(
     settings: &ControlSettings,
-    service: QueryService,
+    service: &QueryService,
     error: &ApiError,
     request_id: &str,
 ) -> Response {
     settings
         .diary
         .record(Entry::answer(error.code, error.message.clone()));
-    let (status, fault, code) = match error.code {
-        "NotImplementedException" => (501, "Sender", error.code),
+    let modelled = model::table(service.service).error_status(error.code);
+    let (status, fault, code) = match (modelled, error.code) {
+        (Some(status), code) => (status, "Sender", code),
+        (None, "NotImplementedException") => (501, "Sender", error.code),
         // Names of these services' own for what AWS IoT calls exceptions ("Common errors" of their API references).
-        "ThrottlingException" => (400, "Sender", "Throttling"),
-        "NoSuchEntity" => (404, "Sender", error.code),
-        "DeleteConflict" | "EntityAlreadyExists" | "LimitExceeded" => (409, "Sender", error.code),
-        "MalformedPolicyDocument" | "ValidationError" => (400, "Sender", error.code),
+        (None, "ThrottlingException") => (400, "Sender", "Throttling"),
+        (None, "ValidationError" | "InvalidAction") => (400, "Sender", error.code),
         _ => (500, "Receiver", service.failure),
     };
     let body = format!(
@@ -118,36 +110,35 @@ pub(super) fn refuse(
     xml(status, request_id, body)
 }
 
-/// The error for an operation that is not offered.
-pub(super) fn not_offered(service: QueryService, action: &str) -> ApiError {
-    let action: String = action
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(64)
-        .collect();
-    ApiError::new(
-        "NotImplementedException",
-        format!("The local core does not offer {action} of {}", service.name),
-    )
-}
-
 fn xml(status: u16, request_id: &str, body: String) -> Response {
     answer::build(status, "text/xml", request_id, body.into())
 }
 
-fn decoded(text: &str) -> String {
-    let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced)
-        .decode_utf8_lossy()
-        .into_owned()
-}
-
+/// Text as XML 1.0 can carry it: characters that it has no form for are replaced.
 fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(['&', '<', '>', '"']) {
+    let is_plain = |letter: char| {
+        !matches!(
+            letter,
+            '&' | '<' | '>' | '"' | '\r' | '\u{fffe}' | '\u{ffff}'
+        ) && (letter >= ' ' || matches!(letter, '\t' | '\n'))
+    };
+    if text.chars().all(is_plain) {
         return text.into();
     }
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
-    escaped.replace('>', "&gt;").replace('"', "&quot;").into()
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            // A reader would take it for a line feed.
+            '\r' => escaped.push_str("&#13;"),
+            letter if is_plain(letter) => escaped.push(letter),
+            _ => escaped.push(char::REPLACEMENT_CHARACTER),
+        }
+    }
+    escaped.into()
 }
 
 #[cfg(test)]
@@ -155,20 +146,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_decoded_and_its_lists_are_counted_from_one() {
-        let body = Bytes::from_static(
-            b"Action=TagRole&Name=a%2Bb+c&Tags.member.1=x&Tags.member.2=y&Tags.member.4=z&odd",
-        );
-        let form = Form::read(&body);
-        assert_eq!(form.action(), "TagRole");
-        assert_eq!(form.text("Name"), Some("a+b c"));
-        assert_eq!(form.list("Tags"), ["x", "y"]);
-        assert_eq!(form.text("odd"), Some(""));
-        assert_eq!(form.text("Missing"), None);
-    }
-
-    #[test]
-    fn text_is_not_taken_for_markup() {
+    fn text_is_not_taken_for_markup_and_stays_xml() {
         assert_eq!(element("A", "<b>&\"'"), "<A>&lt;b&gt;&amp;&quot;'</A>");
+        assert_eq!(
+            element("A", "a\0\u{1b}\r\n\tü"),
+            "<A>a\u{fffd}\u{fffd}&#13;\n\tü</A>"
+        );
     }
 }

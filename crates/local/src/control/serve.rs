@@ -13,11 +13,14 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::faults::FaultKind;
+use super::query::QueryService;
 use super::scope::Signed;
-use super::{Answer, ControlSettings, Meaning, Server, answer, iam, local, query, scope, sts};
+use super::{
+    Answer, ControlSettings, Meaning, QUERY_SERVICES, Server, answer, local, query, scope, sts,
+};
 use crate::account::ApiError;
 use crate::diary::Entry;
-use crate::model::{self, Route, Service, read_input};
+use crate::model::{self, Form, Route, Service, read_input};
 
 /// Largest body read, in octets; the largest modelled member is far smaller.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
@@ -52,19 +55,10 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
         Ok(body) => body,
         Err(error) => return refuse(settings, None, "", &error, &request_id),
     };
-    let (method, path) = (parts.method.as_str(), parts.uri.path());
-    if let Some(what) = path.strip_prefix("/_local/") {
-        return local::respond(settings, method, what, &body, &request_id);
+    if let Some(what) = parts.uri.path().strip_prefix("/_local/") {
+        return local::respond(settings, parts.method.as_str(), what, &body, &request_id);
     }
-    if signed == Signed::Iam {
-        let found = Found::Iam(iam::action(&body));
-        return server.meet(&found, &parts, &body, &request_id).await;
-    }
-    // A form that nobody signed is taken for STS, which has no other protocol.
-    if signed == Signed::Sts || (signed == Signed::No && query::is_query(&parts, &body)) {
-        return server.meet(&Found::Sts, &parts, &body, &request_id).await;
-    }
-    match find(&signed, method, path) {
+    match find(&signed, &parts, &body) {
         Ok(found) => server.meet(&found, &parts, &body, &request_id).await,
         Err(error) => refuse(settings, None, "", &error, &request_id),
     }
@@ -86,26 +80,34 @@ async fn read_body(body: Body, longest: usize) -> Result<Bytes, ApiError> {
 
 /// What a request asks for.
 enum Found<'a> {
-    /// GetCallerIdentity, in the protocol of STS.
-    Sts,
-    /// An operation of IAM, in its protocol.
-    Iam(String),
-    /// An operation of the model.
+    /// An operation of a service that takes forms.
+    Query(&'static QueryService, Form),
+    /// An operation with a path of its own.
     Modelled(Service, Route<'a>),
 }
 
 impl Found<'_> {
     fn name(&self) -> &str {
         match self {
-            Self::Sts => sts::OPERATION,
-            Self::Iam(action) => action,
+            Self::Query(_, form) => form.action(),
             Self::Modelled(_, route) => &route.operation.name,
         }
     }
 }
 
-/// The operation that method and path mean. A request that is not signed for a service is looked up in all.
-fn find<'a>(signed: &Signed, method: &str, path: &'a str) -> Result<Found<'a>, ApiError> {
+/// The operation that a request means. One that is not signed for a service is looked up in all.
+fn find<'a>(signed: &Signed, parts: &'a Parts, body: &Bytes) -> Result<Found<'a>, ApiError> {
+    let signed_for = match signed {
+        Signed::Iam => Some(Service::Iam),
+        Signed::Sts => Some(Service::Sts),
+        _ => None,
+    };
+    if signed_for.is_some() || (*signed == Signed::No && query::is_form(parts)) {
+        let form = Form::read(body);
+        let service = query_service(signed_for, form.action());
+        return Ok(Found::Query(service, form));
+    }
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
     let order = match signed {
         Signed::IotData => [Service::IotData, Service::Iot, Service::Lambda],
         Signed::Lambda => [Service::Lambda, Service::Iot, Service::IotData],
@@ -129,6 +131,16 @@ fn find<'a>(signed: &Signed, method: &str, path: &'a str) -> Result<Found<'a>, A
             format!("{method} {path} is no operation of AWS IoT"),
         ),
     })
+}
+
+/// The service a form is for: that it is signed for, else the one that has the operation, else STS.
+fn query_service(signed_for: Option<Service>, action: &str) -> &'static QueryService {
+    let is_meant = |query: &QueryService| match signed_for {
+        Some(service) => query.service == service,
+        None => model::table(query.service).operation(action).is_some(),
+    };
+    let found = QUERY_SERVICES.into_iter().find(|query| is_meant(query));
+    found.unwrap_or(&sts::SERVICE)
 }
 
 impl Server {
@@ -171,8 +183,7 @@ impl Server {
         let server = Arc::clone(self);
         tokio::spawn(async move {
             sleep(after).await;
-            let (method, path) = (parts.method.as_str(), parts.uri.path());
-            if let Ok(found) = find(&scope::of(&parts), method, path) {
+            if let Ok(found) = find(&scope::of(&parts), &parts, &body) {
                 server.answer(&found, &parts, &body, "").await;
             }
         });
@@ -189,8 +200,7 @@ impl Server {
 
     fn refuse(&self, found: &Found<'_>, error: &ApiError, request_id: &str) -> Response {
         match found {
-            Found::Sts => query::refuse(&self.settings, sts::SERVICE, error, request_id),
-            Found::Iam(_) => query::refuse(&self.settings, iam::SERVICE, error, request_id),
+            Found::Query(service, _) => query::refuse(&self.settings, service, error, request_id),
             Found::Modelled(service, route) => refuse(
                 &self.settings,
                 Some(*service),
@@ -209,8 +219,14 @@ impl Server {
         request_id: &str,
     ) -> Response {
         let (service, route) = match found {
-            Found::Sts => return sts::answer(&self.settings, body, request_id),
-            Found::Iam(action) => return self.answer_iam(action, body, request_id).await,
+            Found::Query(service, form) => {
+                return match self.call_query(service, form).await {
+                    Ok(result) => {
+                        query::success(service, form.action(), result.as_deref(), request_id)
+                    }
+                    Err(error) => self.refuse(found, &error, request_id),
+                };
+            }
             Found::Modelled(service, route) => (*service, route),
         };
         match self.call(service, route, parts, body).await {
@@ -219,13 +235,15 @@ impl Server {
         }
     }
 
-    async fn answer_iam(&self, action: &str, body: &Bytes, request_id: &str) -> Response {
-        let (settings, body, id) = (self.settings.clone(), body.clone(), request_id.to_owned());
-        let work = tokio::task::spawn_blocking(move || iam::answer(&settings, &body, &id));
-        match work.await {
-            Ok(answer) => answer,
-            Err(_) => query::refuse(&self.settings, iam::SERVICE, &crashed(action), request_id),
-        }
+    async fn call_query(
+        &self,
+        service: &'static QueryService,
+        form: &Form,
+    ) -> Result<Option<String>, ApiError> {
+        let (account, asked) = (self.settings.account.clone(), form.clone());
+        let work = tokio::task::spawn_blocking(move || query::call(service, &account, &asked));
+        let outcome = work.await;
+        outcome.unwrap_or_else(|_| Err(crashed(form.action())))
     }
 
     async fn call(

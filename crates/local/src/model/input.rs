@@ -4,8 +4,7 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::route::Route;
-use super::table::{Location, Member, ShapeKind, Table};
+use super::table::{Location, Member, Route, ShapeKind, Table};
 use super::validate::{Violation, check};
 
 /// What of an HTTP request an operation may read.
@@ -81,6 +80,28 @@ impl Input {
         self.list(name).iter().filter_map(Value::as_str).collect()
     }
 
+    /// Judges a member and takes it in; one that is not there is judged too.
+    pub(super) fn admit(
+        &mut self,
+        table: &Table,
+        member: &Member,
+        value: Option<Value>,
+    ) -> Result<(), String> {
+        match value.filter(|value| !value.is_null()) {
+            Some(value) => {
+                check(table, table.shape(member.shape), &value, &member.name)
+                    .map_err(|violation| violation.message())?;
+                self.members.insert(member.name.clone(), value);
+            }
+            None if member.required => {
+                let violation = Violation::new(&member.name, None, "Member must not be null");
+                return Err(violation.message());
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
     /// The raw body, where a member is the whole of it.
     pub fn payload(&self) -> &Bytes {
         &self.payload
@@ -124,20 +145,10 @@ pub fn read_input(
                 .map(|(_, text)| convert(&table.shape(member.shape).kind, (*text).to_owned())),
             Location::Headers => None,
         };
-        match value {
-            None | Some(Value::Null) => {
-                let is_payload = payload.as_deref() == Some(member.name.as_str());
-                let sent_raw = is_payload && !input.payload.is_empty();
-                if member.required && !sent_raw {
-                    let violation = Violation::new(&member.name, None, "Member must not be null");
-                    return Err(violation.message());
-                }
-            }
-            Some(value) => {
-                check(table, table.shape(member.shape), &value, &member.name)
-                    .map_err(|violation| violation.message())?;
-                input.members.insert(member.name.clone(), value);
-            }
+        let is_payload = payload.as_deref() == Some(member.name.as_str());
+        let sent_raw = is_payload && !input.payload.is_empty();
+        if value.is_some() || !sent_raw {
+            input.admit(table, member, value)?;
         }
     }
     Ok(input)
@@ -227,7 +238,7 @@ fn query(table: &Table, member: &Member, query: &str) -> Result<Option<Value>, S
 }
 
 /// Text of a path, query or header as the type it stands for; what does not convert stays text and is then refused.
-fn convert(kind: &ShapeKind, text: String) -> Value {
+pub(super) fn convert(kind: &ShapeKind, text: String) -> Value {
     match kind {
         ShapeKind::Boolean => match text.as_str() {
             "true" | "True" | "TRUE" => Value::Bool(true),

@@ -3,6 +3,7 @@
 //! The table is extracted from botocore (`crates/local/model/NOTICE`), read once on first use, and drives
 //! routing, input validation and error statuses; handlers hold only meaning.
 
+mod form;
 mod input;
 mod pattern;
 mod route;
@@ -11,9 +12,40 @@ mod validate;
 
 use std::sync::LazyLock;
 
+pub use form::{Form, read_form};
 pub use input::{Input, Request, read_input};
-pub use route::{Route, Service};
-pub use table::{Location, Member, Operation, Shape, ShapeKind, Table};
+pub use table::{Location, Member, Operation, Route, Shape, ShapeKind, Table};
+
+/// The services with a table.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Service {
+    /// The control plane.
+    Iot,
+    /// The data plane over HTTP.
+    IotData,
+    /// AWS Lambda.
+    Lambda,
+    /// IAM.
+    Iam,
+    /// STS.
+    Sts,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Iot, Self::IotData, Self::Lambda, Self::Iam, Self::Sts];
+
+    /// The name botocore has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Iot => "iot",
+            Self::IotData => "iot-data",
+            Self::Lambda => "lambda",
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+        }
+    }
+}
 
 /// What a value breaks of its shape's rules, in the words of AWS.
 #[cfg(test)]
@@ -32,12 +64,17 @@ static IOT_DATA: LazyLock<Table> =
 static LAMBDA: LazyLock<Table> =
     LazyLock::new(|| Table::parse(include_str!("../../model/lambda.json")));
 
+static IAM: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("../../model/iam.json")));
+static STS: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("../../model/sts.json")));
+
 /// The table of a service.
 pub fn table(service: Service) -> &'static Table {
     match service {
         Service::Iot => &IOT,
         Service::IotData => &IOT_DATA,
         Service::Lambda => &LAMBDA,
+        Service::Iam => &IAM,
+        Service::Sts => &STS,
     }
 }
 
@@ -51,11 +88,13 @@ mod tests {
         assert_eq!(table(Service::Iot).operations().len(), 272);
         assert_eq!(table(Service::IotData).operations().len(), 8);
         assert_eq!(table(Service::Lambda).operations().len(), 91);
+        assert_eq!(table(Service::Iam).operations().len(), 180);
+        assert_eq!(table(Service::Sts).operations().len(), 11);
     }
 
     #[test]
     fn every_pattern_of_the_model_compiles() {
-        for service in [Service::Iot, Service::IotData, Service::Lambda] {
+        for service in Service::ALL {
             for shape in table(service).shapes() {
                 // What looks around, in AWS Lambda's aliases, event sources and buckets, judges
                 // nothing that is served here.
@@ -79,5 +118,9 @@ mod tests {
         assert_eq!(table.error_status("ThrottlingException"), Some(400));
         assert_eq!(table.error_status("InternalFailureException"), Some(500));
         assert_eq!(table.error_status("NoSuchException"), None);
+        // By the name on the wire, which is not that of the shape.
+        let iam = super::table(Service::Iam);
+        assert_eq!(iam.error_status("NoSuchEntity"), Some(404));
+        assert!(iam.operation("GetRole").unwrap().declares("NoSuchEntity"));
     }
 }

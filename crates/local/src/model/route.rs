@@ -1,43 +1,14 @@
-//! From method and path to an operation. Matching is on raw segments; labels are decoded afterwards, so
+//! From method and path to the number of an operation. Matching is on raw segments; labels are decoded afterwards, so
 //! that a `%2F` in an ARN stays part of its segment.
 
 use std::collections::HashMap;
 
 use percent_encoding::percent_decode_str;
 
-use super::table::{Operation, Table};
+/// Label name and decoded value; `None` when it is not UTF-8.
+pub(super) type Label<'a> = (&'a str, Option<String>);
 
-/// The services with a table.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Service {
-    /// The control plane.
-    Iot,
-    /// The data plane over HTTP.
-    IotData,
-    /// AWS Lambda.
-    Lambda,
-}
-
-impl Service {
-    /// The name botocore has for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Iot => "iot",
-            Self::IotData => "iot-data",
-            Self::Lambda => "lambda",
-        }
-    }
-}
-
-/// An operation found, with the labels of its path.
-#[derive(Debug)]
-pub struct Route<'a> {
-    /// The operation.
-    pub operation: &'a Operation,
-    /// Label name and decoded value; `None` when it is not UTF-8.
-    pub labels: Vec<(&'a str, Option<String>)>,
-}
-
+/// The paths of a service.
 #[derive(Debug, Default)]
 pub(super) struct Router {
     by_method: HashMap<String, Vec<Template>>,
@@ -58,15 +29,18 @@ enum Segment {
 }
 
 impl Router {
-    pub(super) fn new(operations: &[Operation]) -> Self {
+    /// From method and path of every operation, in the order of their numbers.
+    pub(super) fn new<'a>(operations: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut by_method: HashMap<String, Vec<Template>> = HashMap::new();
-        for (index, operation) in operations.iter().enumerate() {
+        for (operation, (method, path)) in operations.enumerate() {
             let template = Template {
-                operation: index,
-                segments: segments(&operation.path).map(Segment::parse).collect(),
+                operation,
+                segments: segments(path).map(Segment::parse).collect(),
             };
-            let templates = by_method.entry(operation.method.clone()).or_default();
-            templates.push(template);
+            by_method
+                .entry(method.to_owned())
+                .or_default()
+                .push(template);
         }
         // A literal wins over a label in the same place: /principals/things is not a thing's path.
         for templates in by_method.values_mut() {
@@ -80,6 +54,19 @@ impl Router {
             });
         }
         Self { by_method }
+    }
+
+    /// The operation that a method and a raw (still encoded) path mean, and the labels of its path.
+    pub(super) fn find<'a>(
+        &'a self,
+        method: &str,
+        path: &'a str,
+    ) -> Option<(usize, Vec<Label<'a>>)> {
+        let path: Vec<&str> = segments(path).collect();
+        let templates = self.by_method.get(method)?;
+        templates
+            .iter()
+            .find_map(|template| Some((template.operation, template.matches(&path)?)))
     }
 }
 
@@ -97,7 +84,7 @@ impl Segment {
 }
 
 impl Template {
-    fn matches<'a>(&'a self, path: &[&'a str]) -> Option<Vec<(&'a str, Option<String>)>> {
+    fn matches<'a>(&'a self, path: &[&'a str]) -> Option<Vec<Label<'a>>> {
         let mut labels = Vec::new();
         let mut rest = path;
         for segment in &self.segments {
@@ -124,20 +111,6 @@ impl Template {
     }
 }
 
-impl Table {
-    /// The operation that a method and a raw (still encoded) path mean.
-    pub fn route<'a>(&'a self, method: &str, path: &'a str) -> Option<Route<'a>> {
-        let path: Vec<&str> = segments(path).collect();
-        let templates = self.router.by_method.get(method)?;
-        templates.iter().find_map(|template| {
-            Some(Route {
-                labels: template.matches(&path)?,
-                operation: &self.operations()[template.operation],
-            })
-        })
-    }
-}
-
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.strip_prefix('/').unwrap_or(path).split('/')
 }
@@ -149,8 +122,7 @@ fn decode(segment: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
-    use super::*;
+    use super::super::{Service, table};
 
     fn routed(method: &str, path: &str) -> Option<(String, Vec<String>)> {
         let route = table(Service::Iot).route(method, path)?;

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::pattern::Pattern;
-use super::route::Router;
+use super::route::{Label, Router};
 
 /// A service of the model.
 pub struct Table {
     operations: Vec<Operation>,
     shapes: Vec<Shape>,
     statuses: HashMap<String, u16>,
-    pub(super) router: Router,
+    router: Router,
 }
 
 /// One operation.
@@ -32,7 +32,7 @@ pub struct Operation {
     pub has_output: bool,
     /// Name of the output shape.
     pub output: Option<String>,
-    /// Exceptions the operation may answer.
+    /// Exceptions the operation may answer, as they are called on the wire.
     pub errors: Vec<String>,
 }
 
@@ -41,6 +41,15 @@ impl Operation {
     pub fn declares(&self, code: &str) -> bool {
         self.errors.iter().any(|error| error == code)
     }
+}
+
+/// An operation found by its path, with the labels of it.
+#[derive(Debug)]
+pub struct Route<'a> {
+    /// The operation.
+    pub operation: &'a Operation,
+    /// Label name and decoded value; `None` when it is not UTF-8.
+    pub labels: Vec<Label<'a>>,
 }
 
 /// A type with its limits.
@@ -149,7 +158,7 @@ impl Table {
         let statuses = raw
             .shapes
             .iter()
-            .filter_map(|(name, shape)| Some((name.clone(), shape.status?)))
+            .filter_map(|(name, shape)| Some((shape.code(name).to_owned(), shape.status?)))
             .collect();
         let shapes = raw
             .shapes
@@ -167,11 +176,19 @@ impl Table {
                 input: operation.input.as_deref().map(&index),
                 has_output: operation.output.is_some(),
                 output: operation.output,
-                errors: operation.errors,
+                errors: operation
+                    .errors
+                    .into_iter()
+                    .map(|name| raw.shapes[&name].code(&name).to_owned())
+                    .collect(),
             })
             .collect();
         Self {
-            router: Router::new(&operations),
+            router: Router::new(
+                operations
+                    .iter()
+                    .map(|o| (o.method.as_str(), o.path.as_str())),
+            ),
             operations,
             shapes,
             statuses,
@@ -188,6 +205,15 @@ impl Table {
         self.operations
             .iter()
             .find(|operation| operation.name == name)
+    }
+
+    /// The operation that a method and a raw (still encoded) path mean.
+    pub fn route<'a>(&'a self, method: &str, path: &'a str) -> Option<Route<'a>> {
+        let (number, labels) = self.router.find(method, path)?;
+        Some(Route {
+            operation: &self.operations[number],
+            labels,
+        })
     }
 
     /// Every shape, ordered by name.
@@ -238,9 +264,15 @@ struct RawShape {
     #[serde(default)]
     members: serde_json::Map<String, serde_json::Value>,
     status: Option<u16>,
+    code: Option<String>,
 }
 
 impl RawShape {
+    /// What an exception of this shape is called on the wire.
+    fn code<'a>(&'a self, name: &'a str) -> &'a str {
+        self.code.as_deref().unwrap_or(name)
+    }
+
     fn resolve(&self, name: &str, index: &impl Fn(&str) -> usize) -> Shape {
         let to = |shape: &Option<String>| index(shape.as_deref().unwrap_or_default());
         let kind = match self.r#type.as_str() {

@@ -5,19 +5,22 @@ use serde_json::{Value, json};
 use super::samples::{HOSTILE, fitting, text_of};
 use crate::model::{Shape, ShapeKind, Table, check};
 
-/// Values that break one rule of a shape each, and which.
+/// Values that break one rule of a shape each, and which. In a path, a query or a form everything is a text, and
+/// none breaks a rule by its type.
 pub(super) fn broken(
     table: &Table,
     shape: &Shape,
-    in_body: bool,
+    is_typed: bool,
     depth: u8,
 ) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     let mut add = |what: &str, value: Value| found.push((what.to_owned(), value));
     match &shape.kind {
         ShapeKind::Structure { members, .. } => {
-            add("a text, not an object", json!("text"));
-            add("a list, not an object", json!([]));
+            if is_typed {
+                add("a text, not an object", json!("text"));
+                add("a list, not an object", json!([]));
+            }
             if depth < 4 {
                 let whole = fitting(table, shape, depth);
                 for member in members {
@@ -32,14 +35,16 @@ pub(super) fn broken(
                     if member.required {
                         replaced("missing".to_owned(), None);
                     }
-                    for (what, value) in broken(table, table.shape(member.shape), true, depth + 1) {
+                    for (what, value) in
+                        broken(table, table.shape(member.shape), is_typed, depth + 1)
+                    {
                         replaced(what, Some(value));
                     }
                 }
             }
         }
         ShapeKind::List(member) => {
-            if in_body {
+            if is_typed {
                 add("a text, not a list", json!("text"));
                 add("an object, not a list", json!({}));
             }
@@ -48,31 +53,33 @@ pub(super) fn broken(
                 let item = fitting(table, member, depth + 1);
                 add("too many", Value::Array(vec![item; max as usize + 1]));
             }
-            if shape.min.is_some_and(|min| min >= 1.0) && in_body {
+            if shape.min.is_some_and(|min| min >= 1.0) && is_typed {
                 add("too few", json!([]));
             }
             if depth < 4 {
-                for (what, value) in broken(table, member, in_body, depth + 1) {
+                for (what, value) in broken(table, member, is_typed, depth + 1) {
                     found.push((format!("[] {what}"), json!([value])));
                 }
             }
         }
         ShapeKind::Map { key, value } => {
-            add("a text, not a map", json!("text"));
-            add("a list, not a map", json!([1]));
+            if is_typed {
+                add("a text, not a map", json!("text"));
+                add("a list, not a map", json!([1]));
+            }
             let name = text_of(&fitting(table, table.shape(*key), depth + 1));
-            for (what, bad) in broken(table, table.shape(*key), true, depth + 1) {
+            for (what, bad) in broken(table, table.shape(*key), is_typed, depth + 1) {
                 if let Value::String(bad) = bad {
                     let item = fitting(table, table.shape(*value), depth + 1);
                     found.push((format!("{{}} key {what}"), json!({ bad: item })));
                 }
             }
-            for (what, bad) in broken(table, table.shape(*value), true, depth + 1) {
+            for (what, bad) in broken(table, table.shape(*value), is_typed, depth + 1) {
                 found.push((format!("{{}} value {what}"), json!({ name.clone(): bad })));
             }
         }
         ShapeKind::String => {
-            if in_body {
+            if is_typed {
                 for (what, value) in [
                     ("a number, not a text", json!(7)),
                     ("true, not a text", json!(true)),
@@ -82,9 +89,8 @@ pub(super) fn broken(
                     add(what, value);
                 }
             }
-            // A URI beyond 64 KiB is no URI, and no body is longer than a megabyte.
-            let longest = if in_body { 500_000.0 } else { 40_000.0 };
-            if let Some(max) = shape.max.filter(|max| *max < longest) {
+            // No body is longer than a megabyte.
+            if let Some(max) = shape.max.filter(|max| *max < 500_000.0) {
                 add("too long", json!("a".repeat(max as usize + 1)));
             }
             if shape.min.is_some_and(|min| min >= 1.0) {
@@ -106,7 +112,7 @@ pub(super) fn broken(
             ] {
                 add(&format!("= {value}"), value);
             }
-            if in_body {
+            if is_typed {
                 add("a list, not a number", json!([1]));
                 add("true, not a number", json!(true));
                 add("too large to be a number", json!(1e300));
@@ -123,7 +129,7 @@ pub(super) fn broken(
         ShapeKind::Double => add("a text, not a number", json!("many")),
         ShapeKind::Boolean => {
             add("= perhaps", json!("perhaps"));
-            if in_body {
+            if is_typed {
                 add("a number, not true or false", json!(1));
             }
         }

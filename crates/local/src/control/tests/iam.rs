@@ -1,21 +1,13 @@
-//! IAM as a client of the query protocol sees it.
+//! IAM as a client of the query protocol sees it. Every answer is judged by the model.
 
-use std::sync::Arc;
-
-use axum::body::{Body, to_bytes};
-use axum::extract::State;
-use axum::http::Request;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-
-use super::super::serve::{BODY_LIMIT, serve};
-use super::Core;
+use super::{Core, Got};
 
 const TRUST: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"iot.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 const REGISTRATION: &str = "arn:aws:iam::aws:policy/service-role/AWSIoTThingsRegistration";
 
 impl Core {
-    /// Calls an operation of IAM; status and body.
-    async fn iam(&self, action: &str, members: &[(&str, &str)]) -> (u16, String) {
+    /// Calls an operation of IAM.
+    async fn iam(&self, action: &str, members: &[(&str, &str)]) -> Got {
         let encode = |text: &str| {
             percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
                 .to_string()
@@ -27,24 +19,18 @@ impl Core {
             "Action={action}&Version=2010-05-08{}",
             members.collect::<String>()
         );
-        let request = Request::post("/")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(
-                AUTHORIZATION,
-                "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=00",
-            );
-        let request = request.body(Body::from(body)).unwrap();
-        let response = serve(State(Arc::clone(&self.server)), request).await;
-        let status = response.status().as_u16();
-        let body = to_bytes(response.into_body(), BODY_LIMIT).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.raw("POST", "/", &headers, body.into_bytes()).await
     }
 }
 
 #[track_caller]
-fn refused((status, body): (u16, String), expected: u16, code: &str) {
-    assert_eq!(status, expected, "{body}");
-    assert!(body.contains(&format!("<Code>{code}</Code>")), "{body}");
+fn refused(got: Got, expected: u16, code: &str) {
+    assert_eq!(
+        (got.status, got.error.as_str()),
+        (expected, code),
+        "{got:?}"
+    );
 }
 
 #[tokio::test]
@@ -54,28 +40,35 @@ async fn a_role_lives_until_its_policies_are_gone() {
     let policy = ("PolicyArn", REGISTRATION);
     let trust = ("AssumeRolePolicyDocument", TRUST);
     let own = ("PolicyName", "own");
-    let (status, made) = core.iam("CreateRole", &[name, trust]).await;
-    assert_eq!(status, 200, "{made}");
-    assert!(
-        made.contains("<Arn>arn:aws:iam::123456789012:role/fleet</Arn>"),
-        "{made}"
-    );
+    let made = core.iam("CreateRole", &[name, trust]).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    let role = &made.body["Role"];
+    assert_eq!(role["Arn"], "arn:aws:iam::123456789012:role/fleet");
     // The document comes back percent-encoded, as clients expect.
-    assert!(
-        made.contains("%22Service%22%3A%22iot.amazonaws.com%22"),
-        "{made}"
-    );
+    let document = role["AssumeRolePolicyDocument"].as_str().unwrap();
+    assert!(document.contains("%22Service%22%3A%22iot.amazonaws.com%22"));
     refused(
         core.iam("CreateRole", &[name, trust]).await,
         409,
         "EntityAlreadyExists",
     );
     for _ in 0..2 {
-        let (status, body) = core.iam("AttachRolePolicy", &[name, policy]).await;
-        assert_eq!(status, 200, "{body}");
+        assert_eq!(
+            core.iam("AttachRolePolicy", &[name, policy]).await.status,
+            200
+        );
     }
-    let (_, attached) = core.iam("ListAttachedRolePolicies", &[name]).await;
-    assert_eq!(attached.matches(REGISTRATION).count(), 1, "{attached}");
+    let attached = async |prefix: &str| {
+        let members = [name, ("PathPrefix", prefix)];
+        let got = core.iam("ListAttachedRolePolicies", &members).await;
+        got.body["AttachedPolicies"].as_array().unwrap().clone()
+    };
+    assert_eq!(attached("/").await.len(), 1);
+    assert_eq!(
+        attached("/service-role/").await[0]["PolicyArn"],
+        REGISTRATION
+    );
+    assert!(attached("/other/").await.is_empty());
     let document = r#"{"Statement":{"Effect":"Allow","Action":"logs:*","Resource":"*"}}"#;
     core.iam("PutRolePolicy", &[name, own, ("PolicyDocument", document)])
         .await;
@@ -83,7 +76,7 @@ async fn a_role_lives_until_its_policies_are_gone() {
     core.iam("DetachRolePolicy", &[name, policy]).await;
     refused(core.iam("DeleteRole", &[name]).await, 409, "DeleteConflict");
     core.iam("DeleteRolePolicy", &[name, own]).await;
-    assert_eq!(core.iam("DeleteRole", &[name]).await.0, 200);
+    assert_eq!(core.iam("DeleteRole", &[name]).await.status, 200);
     refused(core.iam("GetRole", &[name]).await, 404, "NoSuchEntity");
     assert!(core.settings().account.snapshot().roles.is_empty());
 }
@@ -115,11 +108,38 @@ async fn what_is_no_role_is_refused_in_the_words_of_iam() {
         ("PolicyArn", "arn:aws:iam::123456789012:policy/own"),
     ];
     refused(core.iam("AttachRolePolicy", &foreign).await, 404, missing);
-    refused(
-        core.iam("CreateUser", &[]).await,
-        501,
-        "NotImplementedException",
-    );
+}
+
+#[tokio::test]
+async fn tags_come_back_as_they_were_and_their_keys_differ_in_more_than_case() {
+    let core = Core::new();
+    let name = ("RoleName", "fleet");
+    let members = [
+        name,
+        ("AssumeRolePolicyDocument", TRUST),
+        ("Tags.member.1.Key", "keep"),
+        ("Tags.member.1.Value", ""),
+        ("Tags.member.2.Key", "Größe"),
+        ("Tags.member.2.Value", "a=b/c @ d"),
+    ];
+    let made = core.iam("CreateRole", &members).await;
+    let expected = serde_json::json!([
+        { "Key": "Größe", "Value": "a=b/c @ d" },
+        { "Key": "keep", "Value": "" },
+    ]);
+    assert_eq!(made.body["Role"]["Tags"], expected, "{made:?}");
+    let twice = [
+        name,
+        ("Tags.member.1.Key", "site"),
+        ("Tags.member.1.Value", "a"),
+        ("Tags.member.2.Key", "Site"),
+        ("Tags.member.2.Value", "b"),
+    ];
+    refused(core.iam("TagRole", &twice).await, 400, "InvalidInput");
+    let untag = [name, ("TagKeys.member.1", "keep")];
+    assert_eq!(core.iam("UntagRole", &untag).await.status, 200);
+    let left = core.iam("ListRoleTags", &[name]).await;
+    assert_eq!(left.body["Tags"].as_array().unwrap().len(), 1, "{left:?}");
 }
 
 #[tokio::test]
@@ -129,17 +149,11 @@ async fn lists_come_in_pages() {
         let members = [("RoleName", name), ("AssumeRolePolicyDocument", TRUST)];
         core.iam("CreateRole", &members).await;
     }
-    let (_, first) = core.iam("ListRoles", &[("MaxItems", "2")]).await;
-    assert!(first.contains("<Marker>b</Marker>"), "{first}");
-    assert!(first.contains("<IsTruncated>true</IsTruncated>"), "{first}");
-    let (_, rest) = core
-        .iam("ListRoles", &[("MaxItems", "2"), ("Marker", "b")])
-        .await;
-    assert_eq!(rest.matches("<RoleName>").count(), 1, "{rest}");
-    assert!(rest.contains("<IsTruncated>false</IsTruncated>"), "{rest}");
-    refused(
-        core.iam("ListRoles", &[("MaxItems", "0")]).await,
-        400,
-        "ValidationError",
-    );
+    let first = core.iam("ListRoles", &[("MaxItems", "2")]).await.body;
+    assert_eq!(first["Marker"], "b");
+    assert_eq!(first["IsTruncated"], true);
+    let next = [("MaxItems", "2"), ("Marker", "b")];
+    let rest = core.iam("ListRoles", &next).await.body;
+    assert_eq!(rest["Roles"].as_array().unwrap().len(), 1, "{rest}");
+    assert_eq!(rest["IsTruncated"], false);
 }

@@ -7,10 +7,13 @@ use crate::model::{Location, Operation, ShapeKind, Table, check};
 
 /// Any operation may answer with these, although no model lists them (AWS General Reference, "Common errors";
 /// the last three are what the local core says beyond AWS).
-const COMMON: [&str; 7] = [
+const COMMON: [&str; 10] = [
     "InternalFailureException",
     "ServiceUnavailableException",
     "ThrottlingException",
+    "Throttling",
+    "ValidationError",
+    "InvalidAction",
     "UnknownOperationException",
     "NotImplementedException",
     "RequestEntityTooLargeException",

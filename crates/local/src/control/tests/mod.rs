@@ -9,6 +9,7 @@ mod judge;
 mod registry;
 mod samples;
 mod tour;
+mod xml;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::broker::{Broker, BrokerSettings, Limits};
 use crate::data_plane;
 use crate::diary::Diary;
 use crate::functions;
-use crate::model::{self, Service};
+use crate::model::{self, Form, Service};
 use crate::storage::Storage;
 
 const POLICY: &str =
@@ -126,6 +127,7 @@ impl Core {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let form = Form::read(&body.clone().into());
         let request = request.body(Body::from(body)).unwrap();
         let response = serve(State(Arc::clone(&self.server)), request).await;
         let header = |name: &str| {
@@ -135,7 +137,12 @@ impl Core {
         };
         assert_eq!(header("x-amzn-requestid").len(), 36);
         let (status, error) = (response.status().as_u16(), header("x-amzn-errortype"));
+        let is_xml = header("content-type") == "text/xml";
         let text = to_bytes(response.into_body(), BODY_LIMIT).await.unwrap();
+        if is_xml {
+            let text = std::str::from_utf8(&text).unwrap();
+            return xml::judged(status, text, &form);
+        }
         let body = serde_json::from_slice(&text).unwrap_or(Value::Null);
         let got = Got {
             status,
@@ -143,7 +150,7 @@ impl Core {
             body,
         };
         let path = target.split('?').next().unwrap_or_default();
-        for service in [Service::Iot, Service::IotData, Service::Lambda] {
+        for service in Service::ALL {
             if let Some(route) = model::table(service).route(method, path) {
                 let found = judge::findings(model::table(service), route.operation, &got);
                 assert!(

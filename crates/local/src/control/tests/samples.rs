@@ -4,10 +4,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::breaking::broken;
-use crate::model::{Location, Operation, Shape, ShapeKind, Table, check};
+use crate::model::{self, Location, Member, Operation, Service, Shape, ShapeKind, Table, check};
 
 /// What a member of a name may look like; the first that fits its shape is taken.
-const FITTING: [&str; 9] = [
+const FITTING: [&str; 21] = [
     "a1",
     "1",
     "123456789012",
@@ -15,8 +15,21 @@ const FITTING: [&str; 9] = [
     "arn:aws:iam::123456789012:role/IoTProvisioning",
     "{}",
     "/a",
+    "/a/",
     "0000000000000000000000000000000000000000000000000000000000000000",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    // Of AWS Lambda.
+    "ALL",
+    "lambda:*",
+    "/mnt/a",
+    "o-aaaaaaaaaa",
+    "sg-a",
+    "subnet-a",
+    "arn:aws:lambda:eu-west-1:123456789012:layer:a:1",
+    "arn:aws:lambda:eu-west-1:123456789012:runtime/aaaa",
+    "arn:aws:lambda:eu-west-1:123456789012:capacity-provider:a",
+    "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-aaaaaaaaaaaaaaaaa",
+    "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-aaaaaaaaaaaaaaaaa",
 ];
 
 /// Texts that break programs: other people's syntax, other scripts, other directions.
@@ -52,8 +65,9 @@ pub(super) struct Sample {
 }
 
 /// A request ready to be sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ready {
+    pub(super) method: String,
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -68,7 +82,8 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC
 
 impl Sample {
     /// A request that fits: with every member there is, or with only those that are required.
-    pub(super) fn fitting(table: &Table, operation: &Operation, whole: bool) -> Self {
+    pub(super) fn fitting(service: Service, operation: &Operation, whole: bool) -> Self {
+        let table = model::table(service);
         let mut sample = Self {
             title: "fitting".to_owned(),
             ..Self::default()
@@ -82,7 +97,7 @@ impl Sample {
         sample
     }
 
-    fn put(&mut self, payload: Option<&str>, member: &crate::model::Member, value: Option<Value>) {
+    fn put(&mut self, payload: Option<&str>, member: &Member, value: Option<Value>) {
         let place = match member.location {
             Location::Uri => &mut self.labels,
             Location::Query => &mut self.query,
@@ -101,8 +116,9 @@ impl Sample {
     }
 
     /// Requests with one member replaced by something that breaks its rules, or left out.
-    pub(super) fn breaking(table: &Table, operation: &Operation) -> Vec<Self> {
-        let whole = Self::fitting(table, operation, true);
+    pub(super) fn breaking(service: Service, operation: &Operation) -> Vec<Self> {
+        let table = model::table(service);
+        let whole = Self::fitting(service, operation, true);
         let payload = operation_payload(table, operation);
         let mut samples = Vec::new();
         for member in members_of(table, operation) {
@@ -119,16 +135,17 @@ impl Sample {
             };
             if member.required && member.location != Location::Uri {
                 change("missing", None);
-                if member.location == Location::Body {
+                if is_typed(service, member) {
                     change("null", Some(Value::Null));
                 }
             }
-            let in_body = member.location == Location::Body;
-            for (what, value) in broken(table, shape, in_body, 0) {
-                // An empty label is another path, and a header cannot carry everything.
+            for (what, value) in broken(table, shape, is_typed(service, member), 0) {
+                // An empty label is another path, a header cannot carry everything, and a URI is shorter than 64 KiB.
                 let is_empty = value.as_str().is_some_and(str::is_empty);
+                let is_short = value.to_string().len() < 40_000;
                 let is_sendable = match member.location {
-                    Location::Uri => !is_empty,
+                    Location::Uri => !is_empty && is_short,
+                    Location::Query => is_short,
                     Location::Header => value.as_str().is_some_and(is_header_text),
                     _ => true,
                 };
@@ -141,8 +158,9 @@ impl Sample {
     }
 
     /// Requests with one text replaced by a hostile one that the model does not forbid.
-    pub(super) fn hostile(table: &Table, operation: &Operation) -> Vec<Self> {
-        let whole = Self::fitting(table, operation, true);
+    pub(super) fn hostile(service: Service, operation: &Operation) -> Vec<Self> {
+        let table = model::table(service);
+        let whole = Self::fitting(service, operation, true);
         let payload = operation_payload(table, operation);
         let mut samples = Vec::new();
         for member in members_of(table, operation) {
@@ -164,8 +182,11 @@ impl Sample {
         samples
     }
 
-    /// Path, query, headers and body of the request.
-    pub(super) fn ready(&self, operation: &Operation) -> Ready {
+    /// Method, path, query, headers and body of the request.
+    pub(super) fn ready(&self, service: Service, operation: &Operation) -> Ready {
+        if is_query(service) {
+            return ready_form(service, operation, &self.body);
+        }
         let mut target = operation.path.clone();
         for (name, value) in &self.labels {
             let value = encoded(value);
@@ -191,6 +212,7 @@ impl Sample {
             None => Value::Object(self.body.clone()).to_string().into_bytes(),
         };
         Ready {
+            method: operation.method.clone(),
             target,
             headers: headers
                 .map(|(name, value)| (name.clone(), text_of(value)))
@@ -200,7 +222,56 @@ impl Sample {
     }
 }
 
-fn members_of<'a>(table: &'a Table, operation: &Operation) -> &'a [crate::model::Member] {
+/// Whether a service takes forms.
+pub(super) fn is_query(service: Service) -> bool {
+    matches!(service, Service::Iam | Service::Sts)
+}
+
+/// Whether a member has a type on the wire, and not just a text.
+fn is_typed(service: Service, member: &Member) -> bool {
+    member.location == Location::Body && !is_query(service)
+}
+
+fn ready_form(service: Service, operation: &Operation, members: &Map<String, Value>) -> Ready {
+    let mut form = format!("Action={}&Version=2010-05-08", operation.name);
+    for (name, value) in members {
+        add_to_form(&mut form, name, value);
+    }
+    let signed = format!(
+        "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=00",
+        service.name()
+    );
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("authorization", &signed),
+    ];
+    Ready {
+        method: "POST".to_owned(),
+        target: "/".to_owned(),
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        body: form.into_bytes(),
+    }
+}
+
+fn add_to_form(form: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                add_to_form(form, &format!("{name}.member.{}", index + 1), item);
+            }
+        }
+        Value::Object(members) => {
+            for (member, value) in members {
+                add_to_form(form, &format!("{name}.{member}"), value);
+            }
+        }
+        value => form.push_str(&format!("&{name}={}", encoded(value))),
+    }
+}
+
+fn members_of<'a>(table: &'a Table, operation: &Operation) -> &'a [Member] {
     match operation.input.map(|shape| &table.shape(shape).kind) {
         Some(ShapeKind::Structure { members, .. }) => members,
         _ => &[],
