@@ -112,7 +112,7 @@ struct Wanted {
         long,
         value_name = "NAME,…",
         value_delimiter = ',',
-        default_value = "environment,license"
+        default_value = "license"
     )]
     searchable_attributes: Vec<String>,
 

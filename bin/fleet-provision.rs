@@ -20,7 +20,7 @@ use jitp_core::mqtt::{Event, Identity};
 use jitp_core::names::{TemplateName, ThingName};
 use jitp_core::store::{DeviceIdentity, Store, write_file};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 /// Exchange a claim certificate for the device's own identity, or renew that
@@ -131,7 +131,7 @@ struct Line {
     certificate_id: String,
     key_file: String,
     certificate_file: String,
-    device_configuration: Map<String, Value>,
+    device_configuration: Option<Map<String, Value>>,
 }
 
 impl Report for Line {
@@ -142,7 +142,7 @@ impl Report for Line {
             self.certificate_id.clone(),
             self.key_file.clone(),
             self.certificate_file.clone(),
-            Value::Object(self.device_configuration.clone()).to_string(),
+            json!(self.device_configuration).to_string(),
         ]
     }
 }
@@ -152,7 +152,7 @@ async fn fleet_provision(arguments: Arguments, common: &Common) -> Result<()> {
     let store = Store::open(&common.dir)?;
     let device = &arguments.device;
     if !arguments.renew {
-        // Neither claim nor network are needed for what is done already.
+        // Neither claim nor network are needed for what is done already, or as good as done.
         let (template, now) = (&arguments.template, OffsetDateTime::now_utc());
         let before = claim::provisioned(&store, device, template, &parameters, now)?;
         if let Some(provisioned) = before {
@@ -207,8 +207,16 @@ fn report(arguments: &Arguments, provisioned: Provisioned, common: &Common) -> R
             "{device} has its identity and keeps it; nothing changed"
         ));
     }
-    if let Some(path) = &arguments.configuration {
-        write_configuration(path, &provisioned)?;
+    match (&provisioned.device_configuration, &arguments.configuration) {
+        (Some(configuration), Some(path)) => {
+            write_configuration(path, configuration).map_err(|failure| {
+                failure.context(format!("{} is provisioned, but", provisioned.thing_name))
+            })?;
+        }
+        (Some(_), None) => {}
+        (None, _) => common.warn(format!(
+            "what the template told {device} is lost, with the answer that told it; to be told again, run with --renew"
+        )),
     }
     common.reporter().line(&line(device, provisioned))
 }
@@ -284,9 +292,7 @@ fn narrate(common: &Common, device: &ThingName, step: &Progress) {
         Progress::Paused(rejection, pause) => {
             format!("{rejection}; asking again in {:.1} s", pause.as_secs_f64())
         }
-        Progress::AnswerLost => {
-            "it was accepted before; what the template told the device then is lost".to_owned()
-        }
+        Progress::AnswerLost => "it was accepted before, and that answer was lost".to_owned(),
         Progress::Accepted(thing) => format!("accepted, as the thing {thing}"),
         Progress::Proved(_) => "the new certificate connects".to_owned(),
         _ => return,
@@ -305,12 +311,10 @@ fn failure(device: &ThingName, stopped: ProvisioningStopped) -> Failure {
     }
 }
 
-fn write_configuration(path: &Path, provisioned: &Provisioned) -> Result<()> {
+fn write_configuration(path: &Path, configuration: &Map<String, Value>) -> Result<()> {
     // A map of what came as JSON has a JSON form.
-    let text = serde_json::to_string_pretty(&provisioned.device_configuration).unwrap_or_default();
-    write_file(path, (text + "\n").as_bytes()).map_err(|error| {
-        Failure::from(error).context(format!("{} is provisioned, but", provisioned.thing_name))
-    })
+    let text = serde_json::to_string_pretty(configuration).unwrap_or_default();
+    Ok(write_file(path, (text + "\n").as_bytes())?)
 }
 
 fn line(device: &ThingName, provisioned: Provisioned) -> Line {

@@ -9,11 +9,19 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 from cases import Cases
-from ministack_server import BESIDE, REGION, clients, eventually, ministack
+from ministack_server import ACCOUNT, BESIDE, REGION, clients, eventually, ministack
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "etc/cloudformation/fleet.yaml"
-GOLDEN = {file.stem: json.loads(file.read_text()) for file in (ROOT / "tests/golden/fleet").glob("*.json")}
+
+
+def golden(folder):
+    return {file.stem: json.loads(file.read_text()) for file in (ROOT / "tests/golden" / folder).glob("*.json")}
+
+
+GOLDEN = golden("fleet")
+GOLDEN_WITH_TABLE = GOLDEN | golden("fleet-table")
+TABLE = {"AllowTable": "devices", "FreeParameters": "Firmware,Site", "ClaimLimit": "500"}
 BUCKET = "packages"
 
 
@@ -21,7 +29,15 @@ def main():
     cases = Cases()
     judge_lint(cases)
     with ministack() as url:
-        judge_stack(cases, clients(url, "cloudformation", "iam", "iot", "lambda", "s3"))
+        aws = clients(url, "cloudformation", "iam", "iot", "lambda", "s3")
+        put_package(aws["s3"])
+        if judge_stack(cases, aws, "by default", {"ClaimCertificatePem": certificate()}, GOLDEN):
+            judge_surroundings(cases, aws)
+            judge_deletion(cases, aws)
+        branches = {"ClaimCsrPem": signing_request(), **TABLE, "LogLevel": "WARN", "Enabled": "false"}
+        if judge_stack(cases, aws, "all branches", branches, GOLDEN_WITH_TABLE):
+            judge_branches(cases, aws)
+            judge_deletion(cases, aws)
     cases.end()
 
 
@@ -36,22 +52,23 @@ def judge_lint(cases):
         cases.case("a misspelt property is refused", told.returncode != 0 and "TemplateBoddy" in told.stdout, told.stdout)
 
 
-def judge_stack(cases, aws):
-    aws["s3"].create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    aws["s3"].put_object(Bucket=BUCKET, Key="pre-provision.zip", Body=package())
-    parameters = {"HookBucket": BUCKET, "ClaimCertificatePem": certificate()}
-    stack = made(aws["cloudformation"], parameters)
+def put_package(s3):
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=BUCKET, Key="pre-provision.zip", Body=package())
+
+
+def judge_stack(cases, aws, name, parameters, documents):
+    stack = made(aws["cloudformation"], {"HookBucket": BUCKET, **parameters})
     reasons = json.dumps(events(aws["cloudformation"]), indent=1)
-    if not cases.case("the stack is made", stack["StackStatus"] == "CREATE_COMPLETE", reasons):
-        return
+    if not cases.case(f"{name}: the stack is made", stack["StackStatus"] == "CREATE_COMPLETE", reasons):
+        return False
     stored = stored_documents(aws)
-    for name in sorted(GOLDEN):
-        if name == "event-configurations":
+    for document in sorted(documents):
+        if document == "event-configurations":
             continue  # CloudFormation has no type for it.
-        shown = json.dumps({"stored": stored[name], "golden": GOLDEN[name]}, indent=1)
-        cases.case(f"what is stored is golden: {name}", stored[name] == GOLDEN[name], shown)
-    judge_surroundings(cases, aws, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
-    judge_deletion(cases, aws)
+        shown = json.dumps({"stored": stored[document], "golden": documents[document]}, indent=1)
+        cases.case(f"{name}: what is stored is golden: {document}", stored[document] == documents[document], shown)
+    return True
 
 
 def stored_documents(aws):
@@ -81,7 +98,7 @@ def permission(policy):
     }
 
 
-def judge_surroundings(cases, aws, outputs):
+def judge_surroundings(cases, aws):
     iot = aws["iot"]
     template = iot.describe_provisioning_template(templateName="fleet")
     function = aws["lambda"].get_function_configuration(FunctionName="fleet-hook")
@@ -95,11 +112,7 @@ def judge_surroundings(cases, aws, outputs):
     cases.case("the thing type has its searchable attribute", kind["searchableAttributes"] == ["license"], kind)
     group = iot.describe_thing_group(thingGroupName="fleet")
     cases.case("the thing group is there", group["thingGroupName"] == "fleet", group)
-    claim = outputs.get("ClaimCertificateArn", "")
-    policies = iot.list_attached_policies(target=claim)["policies"]
-    cases.case("the claim has its policy", [policy["policyName"] for policy in policies] == ["fleet-claim"], policies)
-    certificate = iot.describe_certificate(certificateId=claim.rsplit("/", 1)[1])["certificateDescription"]
-    cases.case("the claim is active", certificate["status"] == "ACTIVE", certificate)
+    outputs = judge_claim(cases, aws, "SNI_ONLY")
     told = {name: outputs.get(name) for name in ("TemplateName", "ClaimPolicyName", "ProvisionCommand")}
     expected = {
         "TemplateName": "fleet",
@@ -107,6 +120,35 @@ def judge_surroundings(cases, aws, outputs):
         "ProvisionCommand": "fleet-provision iot-LICENSE --template fleet --parameter License=LICENSE",
     }
     cases.case("the outputs are what fleet-provision takes", told == expected, told)
+
+
+def judge_claim(cases, aws, mode):
+    """The claim certificate of the stack. Answers the stack's outputs."""
+    [stack] = aws["cloudformation"].describe_stacks(StackName="fleet")["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    claim = outputs.get("ClaimCertificateArn", "")
+    policies = aws["iot"].list_attached_policies(target=claim)["policies"]
+    cases.case("the claim has its policy", [policy["policyName"] for policy in policies] == ["fleet-claim"], policies)
+    certificate = aws["iot"].describe_certificate(certificateId=claim.rsplit("/", 1)[1])["certificateDescription"]
+    is_right = certificate["status"] == "ACTIVE" and certificate["certificateMode"] == mode
+    cases.case(f"the claim is active, and {mode}", is_right, certificate)
+    return outputs
+
+
+def judge_branches(cases, aws):
+    judge_claim(cases, aws, "DEFAULT")
+    function = aws["lambda"].get_function_configuration(FunctionName="fleet-hook")
+    told = function["Environment"]["Variables"]
+    expected = {"ALLOW_TABLE": "devices", "ALLOW_KEY": "License", "FREE_PARAMETERS": "Firmware,Site", "CLAIM_LIMIT": "500"}
+    cases.case("the hook is told of its table", told == expected, told)
+    template = aws["iot"].describe_provisioning_template(templateName="fleet")
+    cases.case("the template is switched off", template["enabled"] is False, template)
+    trust = aws["iam"].get_role(RoleName="fleet-logging")["Role"]["AssumeRolePolicyDocument"]
+    cases.case("AWS IoT may assume the role of its log", trust == GOLDEN["provisioning-role-trust"], trust)
+    policy = aws["iam"].get_role_policy(RoleName="fleet-logging", PolicyName="fleet-logging")["PolicyDocument"]
+    [statement] = policy["Statement"]
+    log = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:AWSIotLogsV2:*"
+    cases.case("and that may write that log, and no other", statement["Resource"] == log, policy)
 
 
 def judge_deletion(cases, aws):
@@ -124,10 +166,18 @@ def judge_deletion(cases, aws):
     cases.case("the stack is deleted, and nothing is left", gone and not any(left.values()), left)
 
 
+def template_for_ministack():
+    """Without the one resource that it does not know: the switch of AWS IoT's log."""
+    before, switch, after = TEMPLATE.read_text().partition("\n  Logging:\n    Type: AWS::IoT::Logging\n")
+    _, end, after = after.partition("\n# The endpoint")
+    assert switch and end, "fleet.yaml is written otherwise"
+    return before + end + after
+
+
 def made(cloudformation, parameters):
     cloudformation.create_stack(
         StackName="fleet",
-        TemplateBody=TEMPLATE.read_text(),
+        TemplateBody=template_for_ministack(),
         Capabilities=["CAPABILITY_NAMED_IAM"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )
@@ -156,12 +206,19 @@ def package():
 
 
 def certificate():
+    return openssl_req("-x509", "-days", "365", "-addext", "extendedKeyUsage=clientAuth")
+
+
+def signing_request():
+    return openssl_req("-new")
+
+
+def openssl_req(*options):
     with tempfile.TemporaryDirectory() as folder:
-        key, made = Path(folder, "key"), Path(folder, "certificate")
+        key, made = Path(folder, "key"), Path(folder, "made")
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        command = ["openssl", "req", "-x509", *curve, "-nodes", "-subj", "/CN=claim", "-days", "365"]
-        usage = ["-addext", "extendedKeyUsage=clientAuth"]
-        subprocess.run([*command, *usage, "-keyout", key, "-out", made], check=True, capture_output=True)
+        command = ["openssl", "req", *options, *curve, "-nodes", "-subj", "/CN=claim", "-keyout", key, "-out", made]
+        subprocess.run(command, check=True, capture_output=True)
         return made.read_text()
 
 

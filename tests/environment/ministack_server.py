@@ -1,17 +1,15 @@
 """ministack, a server that makes CloudFormation stacks for real, while a block runs; and clients of it."""
 
 import os
-import socket
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+
+# Which servers there are, and how they are started, is known there.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "witnesses"))
+from servers import running  # noqa: E402
 
 BESIDE = Path(sys.executable).parent
 REGION, ACCOUNT = "eu-central-1", "123456789012"
@@ -20,42 +18,11 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": "none"}
 SECONDS = 60
 
 
-@contextmanager
 def ministack():
-    """ministack on a free port of the loopback while the block runs; hands on its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # Its listener with mutual TLS would bind every address.
-    settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
-    settings |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [BESIDE / "ministack"], env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            if not eventually(lambda: process.poll() is not None or answers(url)) or process.poll() is not None:
-                log.seek(0)
-                sys.exit(f"ministack does not start: {log.read().decode(errors='replace')}")
-            yield url
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def answers(url):
-    try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
+    """ministack on a free port of the loopback while a block runs; hands on its URL."""
+    # Nothing of the caller's own AWS set-up may have a say.
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    return running("ministack", os.environ["LOGS"])
 
 
 def clients(url, *names):

@@ -15,13 +15,16 @@ target=${CARGO_TARGET_DIR:-$root/target}/environment
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
 BIN=$(cd "${BIN:-$root/bin}" && pwd) || exit 1
-export BIN PYTHONDONTWRITEBYTECODE=1
+LOGS=$target
+export BIN LOGS PYTHONDONTWRITEBYTECODE=1
+python=$target/venv/bin/python
 
 schema_package=@cdktf/provider-aws
 schema_package_version=21.22.1
 # The provider's version whose schema that is.
 provider_version=6.25.0
-passed=0 failed=0 skipped=0
+judge_seconds=600
+. "$here/../judges.sh"
 
 main() {
     local judges=("$@") judge
@@ -30,16 +33,18 @@ main() {
         exit 1
     fi
     [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation stacks)
-    install_python
+    python_packages "$target/venv" "$here/requirements.txt" "$target/pip.log" ||
+        echo "run.sh: cannot install the Python packages: see $target/pip.log" >&2
     for judge in "${judges[@]}"; do
         printf '\n%s\n' "$judge"
         case $judge in
             terraform)
                 install_provider
                 choose_terraform
-                run_judge terraform "$target/mirror/installed" "$here/terraform_code.py" "$target/terraform.rc" "${terraform[@]}"
+                run_judge "$judge" "$target/mirror/installed" "$python" "$here/terraform_code.py" \
+                    "$target/terraform.rc" "${terraform[@]}"
                 ;;
-            cloudformation) run_judge cloudformation "$target/venv/installed" "$here/cloudformation.py" ;;
+            cloudformation) run_judge "$judge" "$target/venv/installed" "$python" "$here/cloudformation.py" ;;
             stacks) judge_stacks ;;
             *)
                 echo "run.sh: unknown: $judge (known: terraform cloudformation stacks)" >&2
@@ -47,22 +52,7 @@ main() {
                 ;;
         esac
     done
-    echo
-    echo "$passed passed, $failed failed, $skipped skipped"
-    [ "$failed" = 0 ]
-}
-
-# Each folder is marked when it is complete.
-install_python() {
-    local venv=$target/venv log=$target/pip.log
-    cmp -s "$here/requirements.txt" "$venv/installed" && return
-    if python3 -m venv --clear "$venv" >"$log" 2>&1 &&
-        "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            --requirement "$here/requirements.txt" >>"$log" 2>&1; then
-        cp "$here/requirements.txt" "$venv/installed"
-    else
-        echo "run.sh: cannot install the Python packages: see $log" >&2
-    fi
+    tell_count
 }
 
 # The schema of the resources and data sources in etc/terraform, and the provider in a mirror on the disk.
@@ -83,7 +73,7 @@ install_provider() {
     fi
     rm -rf "$target/package"
     tar xzf "$target/package-$schema_package_version.tgz" -C "$target" "${wanted[@]/#/package/lib/}" || return
-    "$target/venv/bin/python" "$here/schema.py" "$target/package" "$target/schema.json" "${wanted[@]}" || return
+    "$python" "$here/schema.py" "$target/package" "$target/schema.json" "${wanted[@]}" || return
     case $(uname -m) in
         aarch64) plugin=linux_arm64 ;;
         *) plugin=linux_amd64 ;;
@@ -91,7 +81,7 @@ install_provider() {
     folder=$mirror/registry.terraform.io/hashicorp/aws/$provider_version/$plugin
     plugin=$folder/terraform-provider-aws_v$provider_version
     mkdir -p "$folder"
-    printf '#!/bin/sh\nexec "%s" "%s" "%s"\n' "$target/venv/bin/python" "$here/provider.py" "$target/schema.json" >"$plugin"
+    printf '#!/bin/sh\nexec "%s" "%s" "%s"\n' "$python" "$here/provider.py" "$target/schema.json" >"$plugin"
     chmod 0755 "$plugin"
     printf 'provider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' "$mirror" >"$target/terraform.rc"
     touch "$mirror/installed"
@@ -104,39 +94,17 @@ choose_terraform() {
     if [ -n "$version" ] && [ "$(printf '1.9.0\n%s\n' "$version" | sort -V | head -n 1)" = 1.9.0 ]; then
         terraform=(terraform)
     else
-        terraform=("$target/venv/bin/python" "$here/terraform.py")
+        terraform=("$python" "$here/terraform.py")
     fi
 }
 
 judge_stacks() {
     local function=${PROCESS_QUEUE:-${CARGO_TARGET_DIR:-$root/target}/debug/process-queue}
-    if [ ! -x "$function" ]; then
-        echo "skip stacks: $function is not built; remedy: cargo build --workspace --bin process-queue"
-        skipped=$((skipped + 1))
-        return
+    if [ -x "$function" ]; then
+        run_judge stacks "$target/venv/installed" "$python" "$here/stacks.py" "$function"
+    else
+        skip_judge stacks "$function is not built; remedy: cargo build --workspace --bin process-queue"
     fi
-    run_judge stacks "$target/venv/installed" "$here/stacks.py" "$function"
-}
-
-# run_judge NAME MARK SCRIPT...: runs a judge if what it needs is installed, and counts its cases.
-run_judge() {
-    local judge=$1 mark=$2 output=$target/$1.out status failures
-    shift 2
-    if [ ! -e "$mark" ]; then
-        echo "skip $judge: its packages are not installed"
-        skipped=$((skipped + 1))
-        return
-    fi
-    timeout --foreground --kill-after=10 600 "$target/venv/bin/python" "$@" 2>"$target/$judge.log" | tee "$output"
-    status=${PIPESTATUS[0]}
-    failures=$(grep -c '^FAIL ' "$output")
-    if [ "$status" != 0 ] && [ "$failures" = 0 ]; then
-        echo "FAIL $judge: ended with status $status, see $target/$judge.log"
-        failures=1
-    fi
-    passed=$((passed + $(grep -c '^ok ' "$output")))
-    skipped=$((skipped + $(grep -c '^skip ' "$output")))
-    failed=$((failed + failures))
 }
 
 main "$@"

@@ -18,10 +18,9 @@ export NO_PROXY=localhost,127.0.0.1 no_proxy=localhost,127.0.0.1
 # Debian keeps daemons where ordinary users do not look.
 PATH=$PATH:/usr/sbin
 
-# A judge that takes longer hangs.
 judge_seconds=180
+. "$here/../judges.sh"
 all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet node_clients durability)
-passed=0 failed=0 skipped=0
 
 main() {
     local judges=("$@") judge
@@ -31,65 +30,36 @@ main() {
     fi
     [ ${#judges[@]} -gt 0 ] || judges=("${all[@]}")
     for judge in "${judges[@]}"; do
-        run_judge "$judge"
+        judge "$judge"
     done
-    echo
-    echo "$passed passed, $failed failed, $skipped skipped"
-    [ "$failed" = 0 ]
+    tell_count
 }
 
-run_judge() {
-    local judge=$1 command missing output status started=$SECONDS
+judge() {
+    local judge=$1 command mark=$target/venv/installed started=$SECONDS
     printf '\n%s\n' "$judge"
     case $judge in
-        node_clients) command=(node "$here/node_clients.js" "$target/node/node_modules") ;;
+        node_clients)
+            command=(node "$here/node_clients.js" "$target/node/node_modules")
+            mark=$target/node/installed
+            ;;
         awscli) command=("$here/awscli.sh" "$target/venv/bin/aws") ;;
         *) command=("$target/venv/bin/python" "$here/$judge.py") ;;
     esac
-    missing=$(what_is_missing "$judge")
-    if [ -n "$missing" ]; then
-        echo "skip $judge: not installed: $missing"
-        skipped=$((skipped + 1))
-        return
-    fi
+    case $judge in
+        awscli | certificates)
+            if ! command -v openssl >/dev/null; then
+                skip_judge "$judge" "not installed: openssl"
+                return
+            fi
+            ;;
+    esac
     case $judge in
         certificates | programs | durability) ;; # these need no core, or start their own
         *) command=("$BIN/iot-local" run -- "${command[@]}") ;;
     esac
-    output=$target/$judge.out
-    timeout --foreground --kill-after=10 "$judge_seconds" "${command[@]}" 2>"$target/$judge.log" | tee "$output"
-    status=${PIPESTATUS[0]}
-    count "$judge" "$output" "$status"
+    run_judge "$judge" "$mark" "${command[@]}"
     echo "     $((SECONDS - started)) s"
-}
-
-what_is_missing() {
-    case $1 in
-        node_clients) installed "$target/node" || echo "the Node packages" ;;
-        *) installed "$target/venv" || echo "the Python packages" ;;
-    esac
-    case $1 in
-        awscli | certificates) command -v openssl >/dev/null || echo openssl ;;
-    esac
-}
-
-# setup.sh leaves this mark when everything went well.
-installed() { [ -e "$1/installed" ]; }
-
-# count JUDGE OUTPUT STATUS: adds up the cases; a judge that breaks off is a failure of its own.
-count() {
-    local judge=$1 output=$2 status=$3 failures
-    failures=$(grep -c '^FAIL ' "$output")
-    passed=$((passed + $(grep -c '^ok   ' "$output")))
-    skipped=$((skipped + $(grep -c '^skip ' "$output")))
-    if [ "$status" != 0 ] && [ "$failures" = 0 ]; then
-        echo "FAIL $judge: ended with status $status, see $target/$judge.log"
-        failures=1
-    elif [ "$status" = 0 ] && ! grep -q '^ok   ' "$output"; then
-        echo "FAIL $judge: judged nothing"
-        failures=$((failures + 1))
-    fi
-    failed=$((failed + failures))
 }
 
 main "$@"

@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 target=${CARGO_TARGET_DIR:-$here/../../target}/interop
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
+. "$here/../judges.sh"
 # Debian keeps daemons where ordinary users do not look.
 PATH=$PATH:/usr/sbin
 
@@ -23,7 +24,7 @@ main() {
                 system_package mosquitto command -v mosquitto
                 system_package mosquitto-clients command -v mosquitto_pub
                 ;;
-            python) python_packages ;;
+            python) judges_packages ;;
             node) node_packages ;;
             *)
                 echo "setup.sh: unknown: $what (known: openssl gnutls mosquitto python node)" >&2
@@ -79,17 +80,10 @@ quietly_install() {
     return $status
 }
 
-python_packages() {
-    local venv=$target/venv log=$target/pip.log
-    cmp -s "$here/requirements.txt" "$venv/installed" && return
+judges_packages() {
     system_package python3-venv python3 -c 'import ensurepip, venv'
-    if python3 -m venv --clear "$venv" >"$log" 2>&1 &&
-        "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            --requirement "$here/requirements.txt" >"$log" 2>&1; then
-        cp "$here/requirements.txt" "$venv/installed"
-    else
-        cannot "the Python packages" "see $log"
-    fi
+    python_packages "$target/venv" "$here/requirements.txt" "$target/pip.log" ||
+        cannot "the Python packages" "see $target/pip.log"
 }
 
 node_packages() {

@@ -1,9 +1,10 @@
 //! The environment of a fleet: stood up, compared, used, taken down, and nothing of it left.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::path::PathBuf;
 
-use jitp_cloud::{Documents, Environment, Place};
+use jitp_cloud::{Documents, Environment, Hook, Place};
 use jitp_local::account::{Clock, policies};
 use jitp_local::control::{Fault, FaultKind};
 use jitp_local::server::Options;
@@ -177,15 +178,12 @@ async fn what_somebody_else_made_is_neither_changed_nor_removed() {
     assert!(account.snapshot().policies.contains_key("fleet-device"));
 }
 
-#[test]
-fn its_documents_are_those_of_terraform_and_cloudformation() {
-    let documents = Documents::of(
-        &Environment::named("fleet"),
-        &Place::new("eu-central-1", "123456789012"),
-    )
-    .expect("rendered");
+/// Every document of an environment, by the name of its file.
+fn rendered(environment: &Environment) -> BTreeMap<&'static str, Value> {
+    let place = Place::new("eu-central-1", "123456789012");
+    let documents = Documents::of(environment, &place).expect("rendered");
     let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
-    for (file, rendered) in [
+    BTreeMap::from([
         ("device-policy", read(&documents.device_policy)),
         ("claim-policy", read(&documents.claim_policy)),
         ("template", read(&documents.template)),
@@ -194,9 +192,43 @@ fn its_documents_are_those_of_terraform_and_cloudformation() {
         ("hook-role-policy", documents.hook_policy),
         ("hook-permission", documents.hook_permission),
         ("event-configurations", documents.events),
-    ] {
-        let golden = format!("tests/golden/fleet/{file}.json");
-        let golden = std::fs::read_to_string(&golden).expect("a golden document");
-        assert_eq!(rendered, read(&golden), "{file}");
+    ])
+}
+
+/// The documents that Terraform and CloudFormation must come to as well, by the name of their file.
+fn golden(folder: &str) -> BTreeMap<String, Value> {
+    let files = std::fs::read_dir(format!("tests/golden/{folder}")).expect("golden documents");
+    let paths = files.map(|file| file.expect("a file").path());
+    let documents = paths.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+    documents
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            let text = std::fs::read_to_string(&path).expect("readable");
+            (
+                name.into_owned(),
+                serde_json::from_str(&text).expect("JSON"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn its_documents_are_those_of_terraform_and_cloudformation() {
+    let mut environment = Environment::named("fleet");
+    let (documents, golden_ones) = (rendered(&environment), golden("fleet"));
+    assert!(documents.keys().eq(golden_ones.keys()), "{documents:#?}");
+    for (name, document) in documents {
+        assert_eq!(document, golden_ones[name], "{name}");
+    }
+    assert_eq!(environment.searchable_attributes, ["license"]);
+
+    environment.hook = Some(Hook {
+        package: Vec::new(),
+        architecture: "x86_64".to_owned(),
+        variables: BTreeMap::from([("ALLOW_TABLE".to_owned(), "devices".to_owned())]),
+    });
+    let documents = rendered(&environment);
+    for (name, document) in golden("fleet-table") {
+        assert_eq!(documents[name.as_str()], document, "{name}");
     }
 }

@@ -99,6 +99,28 @@ async fn a_claim_becomes_an_identity_that_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_was_lost_is_not_made_up() {
+    let station = fleet().await;
+    provision(&station, "1", &[]).await.json();
+    // As it is when the service accepted, the answer was lost, and the token could not be shown again.
+    let path = station.folder.path("iot-1.fleet.json");
+    let record = std::fs::read(&path).expect("a record");
+    let mut record: Value = serde_json::from_slice(&record).expect("JSON");
+    record["deviceConfiguration"] = Value::Null;
+    std::fs::write(&path, record.to_string()).expect("written");
+    let arguments = ["--configuration", "device.json"];
+    let ended = provision(&station, "1", &arguments).await;
+    assert!(ended.stderr.contains("--renew"), "{ended:?}");
+    assert_eq!(ended.json()[0]["deviceConfiguration"], Value::Null);
+    assert!(!station.folder.path("device.json").exists());
+    let renew = ["--configuration", "device.json", "--renew"];
+    provision(&station, "1", &renew).await.json();
+    let file = std::fs::read(station.folder.path("device.json")).expect("the configuration");
+    let file: Value = serde_json::from_slice(&file).expect("JSON");
+    assert_eq!(file["TelemetryTopic"], "iot-1/telemetry");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_form_of_the_exchange_gets_through() {
     let station = fleet().await;
     let forms: [&[&str]; 6] = [

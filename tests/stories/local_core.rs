@@ -46,6 +46,34 @@ fn signals_reach_the_command() {
     assert_eq!(child.wait().expect("ends").code(), Some(7));
 }
 
+#[test]
+fn two_functions_of_one_name_are_one_too_many() {
+    let folder = Folder::new();
+    let functions = [
+        "--function",
+        "hook=http://127.0.0.1:1/one",
+        "--function",
+        "other=http://127.0.0.1:1/other",
+        "--function",
+        "hook=http://127.0.0.1:1/two",
+    ];
+    for arguments in [
+        [&["run"], &functions[..], &["--", "true"]].concat(),
+        [
+            &["serve", "--control-port", "0", "--mqtt-port", "0"],
+            &functions[..],
+        ]
+        .concat(),
+    ] {
+        let stderr = folder.run("iot-local", &arguments).fails(2);
+        assert!(
+            stderr.contains("--function hook=… is given twice"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("hint: "), "{stderr}");
+    }
+}
+
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill")
         .args([&format!("-{name}"), &child.id().to_string()])

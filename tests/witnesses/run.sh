@@ -17,9 +17,11 @@ target=$(cd "$target" && pwd)
 BIN=$(cd "${BIN:-$root/bin}" && pwd) || exit 1
 LOGS=$target/logs MOTO_TREE=$target/moto-tests
 export BIN LOGS MOTO_TREE PYTHONDONTWRITEBYTECODE=1
+python=$target/venv/bin/python
 
 moto_version=$(sed -n 's/^moto\[.*\]==//p' "$here/requirements.txt")
-passed=0 failed=0 skipped=0
+judge_seconds=900
+. "$here/../judges.sh"
 
 main() {
     local judges=("$@") judge
@@ -32,8 +34,8 @@ main() {
     for judge in "${judges[@]}"; do
         printf '\n%s\n' "$judge"
         case $judge in
-            calls | programs) run_judge "$judge" "$target/venv/installed" "$here/compare.py" "$judge" ;;
-            moto) run_judge "$judge" "$MOTO_TREE/installed" "$here/moto_tests.py" ;;
+            calls | programs) run_judge "$judge" "$target/venv/installed" "$python" "$here/compare.py" "$judge" ;;
+            moto) run_judge "$judge" "$MOTO_TREE/installed" "$python" "$here/moto_tests.py" ;;
             hook) judge_hook ;;
             *)
                 echo "run.sh: unknown: $judge (known: calls programs moto hook)" >&2
@@ -41,23 +43,15 @@ main() {
                 ;;
         esac
     done
-    echo
-    echo "$passed passed, $failed failed, $skipped skipped"
-    [ "$failed" = 0 ]
+    tell_count
 }
 
 # Each folder is marked when it is complete.
 install_packages() {
     local venv=$target/venv log=$target/install.log
-    if ! cmp -s "$here/requirements.txt" "$venv/installed"; then
-        if python3 -m venv --clear "$venv" >"$log" 2>&1 &&
-            "$venv/bin/pip" install --quiet --disable-pip-version-check \
-                --requirement "$here/requirements.txt" >>"$log" 2>&1; then
-            cp "$here/requirements.txt" "$venv/installed"
-        else
-            echo "run.sh: cannot install the Python packages: see $log" >&2
-            return
-        fi
+    if ! python_packages "$venv" "$here/requirements.txt" "$log"; then
+        echo "run.sh: cannot install the Python packages: see $log" >&2
+        return
     fi
     if [ "$(cat "$MOTO_TREE/installed" 2>/dev/null)" != "$moto_version" ]; then
         # The tests are in moto's source package only.
@@ -78,33 +72,10 @@ install_packages() {
 judge_hook() {
     local hook=${HOOK:-${CARGO_TARGET_DIR:-$root/target}/debug/pre-provision}
     if [ ! -x "$hook" ]; then
-        echo "skip hook: $hook is not built; remedy: cargo build --workspace --bin pre-provision"
-        skipped=$((skipped + 1))
+        skip_judge hook "$hook is not built; remedy: cargo build --workspace --bin pre-provision"
         return
     fi
-    run_judge hook "$target/venv/installed" "$here/hook.py" "$hook"
-}
-
-# run_judge NAME MARK SCRIPT...: runs a judge if what it needs is installed, and counts its cases.
-run_judge() {
-    local judge=$1 mark=$2 output=$target/$1.out status failures
-    shift 2
-    if [ ! -e "$mark" ]; then
-        echo "skip $judge: its packages are not installed"
-        skipped=$((skipped + 1))
-        return
-    fi
-    timeout --foreground --kill-after=10 900 "$target/venv/bin/python" "$@" \
-        2>"$target/$judge.log" | tee "$output"
-    status=${PIPESTATUS[0]}
-    failures=$(grep -c '^FAIL ' "$output")
-    if [ "$status" != 0 ] && [ "$failures" = 0 ]; then
-        echo "FAIL $judge: ended with status $status, see $target/$judge.log"
-        failures=1
-    fi
-    passed=$((passed + $(grep -c '^ok ' "$output")))
-    skipped=$((skipped + $(grep -c '^skip ' "$output")))
-    failed=$((failed + failures))
+    run_judge hook "$target/venv/installed" "$python" "$here/hook.py" "$hook"
 }
 
 main "$@"

@@ -66,6 +66,13 @@ run "all_documents_reach_their_resources" {
   }
 }
 
+run "things_are_found_by_their_license" {
+  assert {
+    condition     = aws_iot_thing_type.device.properties[0].searchable_attributes == toset(["license"])
+    error_message = "One searchable attribute, which the template sets."
+  }
+}
+
 run "the_provisioning_role_has_one_managed_policy" {
   assert {
     condition = (
@@ -144,6 +151,11 @@ run "a_table_makes_the_hook_look_there" {
       CLAIM_LIMIT     = "500"
     })
     error_message = "The function is told of its table."
+  }
+
+  assert {
+    condition     = aws_iam_role_policy.hook.policy == jsonencode(jsondecode(file("../../tests/golden/fleet-table/hook-role-policy.json")))
+    error_message = "And may read and write it."
   }
 }
 

@@ -86,7 +86,7 @@ impl Environment {
             claim_policy: claim_policy_name(template),
             thing_group: template.to_owned(),
             thing_type: format!("{template}-device"),
-            searchable_attributes: vec!["environment".to_owned(), "license".to_owned()],
+            searchable_attributes: vec!["license".to_owned()],
             hook_name: format!("{template}-hook"),
             hook: None,
             events: vec!["THING".to_owned()],

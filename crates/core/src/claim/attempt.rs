@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{error::ClaimError, exchange::OwnershipToken, provisioning::Provisioning};
+use super::{
+    error::ClaimError,
+    exchange::{OwnershipToken, Registered},
+    provisioning::Provisioning,
+};
 use crate::{
     names::{TemplateName, ThingName},
     store::{ProvisioningFolder, Store, StoreError},
@@ -63,14 +67,40 @@ pub(super) enum Step {
         certificate_ownership_token: OwnershipToken,
     },
     /// RegisterThing was accepted.
-    #[serde(rename_all = "camelCase")]
-    Accepted {
-        thing_name: ThingName,
-        device_configuration: Map<String, Value>,
-    },
+    Accepted(Registered),
+    /// The certificate has proved itself, or need not: nothing is left to do but to put files in their places.
+    Swapping(Registered),
 }
 
 impl Attempt {
+    /// The attempt, if it counts for what is asked for now: one that was made for something else does not.
+    ///
+    /// # Errors
+    /// When it was accepted, and is for something else.
+    pub(super) fn for_this(
+        self,
+        asked: &Asked,
+        renew: bool,
+        device: &ThingName,
+        folder: &ProvisioningFolder,
+    ) -> Result<Option<Self>, ClaimError> {
+        let difference = match self.renews == renew {
+            true => self.asked.difference(asked),
+            false => Some("aim: the one was a renewal, the other is none"),
+        };
+        match (difference, &self.step) {
+            (None, _) => Ok(Some(self)),
+            (Some(what), Step::Accepted(_) | Step::Swapping(_)) => {
+                Err(ClaimError::AcceptedOtherwise {
+                    device: device.clone(),
+                    what,
+                    folder: folder.path().to_owned(),
+                })
+            }
+            (Some(_), _) => Ok(None),
+        }
+    }
+
     /// What an earlier run left; what cannot be read is of no use to anybody.
     pub(super) fn load(folder: &ProvisioningFolder) -> Result<Option<Self>, StoreError> {
         let text = folder.load_attempt()?;
@@ -92,7 +122,8 @@ pub(super) struct Record {
     pub(super) asked: Asked,
     pub(super) thing_name: ThingName,
     pub(super) certificate_id: String,
-    pub(super) device_configuration: Map<String, Value>,
+    /// Null if the answer that told it was lost.
+    pub(super) device_configuration: Option<Map<String, Value>>,
 }
 
 impl Record {

@@ -95,12 +95,13 @@ pub struct IssuedCertificate {
 }
 
 /// What RegisterThing answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Registered {
     /// The thing.
     pub thing_name: ThingName,
-    /// What the template has to tell the device; empty if nothing.
-    pub device_configuration: Map<String, Value>,
+    /// What the template has to tell the device; empty if nothing, `None` if the answer that told it was lost.
+    pub device_configuration: Option<Map<String, Value>>,
 }
 
 /// The API on one connection.
@@ -199,7 +200,7 @@ impl Exchange {
         let answer: RegisterAnswer = self.ask(operation, payload, paused).await?;
         Ok(Registered {
             thing_name: answer.thing_name.parse()?,
-            device_configuration: answer.device_configuration.unwrap_or_default(),
+            device_configuration: Some(answer.device_configuration.unwrap_or_default()),
         })
     }
 

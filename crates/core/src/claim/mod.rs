@@ -13,6 +13,7 @@ mod present;
 mod proving;
 mod provisioning;
 mod run;
+mod swap;
 
 pub use attempt::thing_name;
 pub use client::client_id;

@@ -1,24 +1,27 @@
-//! A device that was provisioned before: what it has, told without asking anybody.
+//! A device that was provisioned before: what it has, told and finished without asking anybody.
 
 use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
 use super::{
-    attempt::{Asked, Record},
+    attempt::{Asked, Attempt, Record, Step},
     error::ClaimError,
-    provisioning::{Outcome, Provisioned},
+    provisioning::{Outcome, Progress, Provisioned},
+    swap::swap,
 };
 use crate::{
     names::{TemplateName, ThingName},
     store::{Store, StoreError},
 };
 
-/// What the device has from an earlier provisioning with the same template and parameters; `None` if there was none, or
-/// it is not finished.
+/// What the device has from an earlier provisioning with the same template and parameters, without claim or network; if
+/// nothing but files was left to do, that is done. `None` if there was none, or it takes more to finish it. An unfinished
+/// renewal takes nothing from the identity that the device has.
 ///
 /// # Errors
-/// When it was provisioned with something else, its certificate is not valid at `now`, or other files are in the way.
+/// When it was provisioned with something else, its certificate is not valid at `now`, other files are in the way, or
+/// another run is at it.
 pub fn provisioned(
     store: &Store,
     device: &ThingName,
@@ -26,17 +29,66 @@ pub fn provisioned(
     parameters: &BTreeMap<String, String>,
     now: OffsetDateTime,
 ) -> Result<Option<Provisioned>, ClaimError> {
-    if store.is_provisioning(device) {
-        return Ok(None);
-    }
     let asked = Asked {
         template_name: template.clone(),
         parameters: parameters.clone(),
     };
-    present(store, device, &asked, now)
+    at_hand(store, device, &asked, now, &mut |_| ())
 }
 
-/// The same, whatever is unfinished.
+/// The same, for what is asked.
+pub(super) fn at_hand(
+    store: &Store,
+    device: &ThingName,
+    asked: &Asked,
+    now: OffsetDateTime,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Option<Provisioned>, ClaimError> {
+    if !store.is_provisioning(device) {
+        return present(store, device, asked, now);
+    }
+    let folder = store.open_provisioning(device)?;
+    let folder = folder.ok_or_else(|| ClaimError::UnderWay {
+        device: device.clone(),
+    })?;
+    let Some(attempt) = Attempt::load(&folder)? else {
+        // Broken off before anything was asked.
+        let present = present(store, device, asked, now)?;
+        if present.is_some() {
+            folder.remove()?;
+        }
+        return Ok(present);
+    };
+    let renews = attempt.renews;
+    let finished = match &attempt.step {
+        Step::Swapping(registered) if renews || attempt.asked == *asked => {
+            progress(&Progress::Resumed);
+            let asked = (&attempt.asked, renews);
+            let done = swap(store, device, asked, registered, &folder, progress)?;
+            folder.remove()?;
+            progress(&Progress::Cleaned);
+            Some(done)
+        }
+        _ if renews => None,
+        // Says so if it is for something else.
+        _ => {
+            return attempt
+                .for_this(asked, false, device, &folder)
+                .map(|_| None);
+        }
+    };
+    if !renews {
+        return Ok(finished);
+    }
+    let present = present(store, device, asked, now)?;
+    let outcome = finished.map(|finished| finished.outcome);
+    Ok(present.map(|present| Provisioned {
+        outcome: outcome.unwrap_or(present.outcome),
+        ..present
+    }))
+}
+
+/// What the device has, whatever is unfinished.
 pub(super) fn present(
     store: &Store,
     device: &ThingName,

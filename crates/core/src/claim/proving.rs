@@ -1,18 +1,17 @@
-//! The end of a provisioning: the new certificate connects, and takes the place of what the device had.
-
-use std::path::Path;
+//! The proof of a new certificate: it connects.
 
 use super::{
-    attempt::{Record, thing_name},
+    attempt::{Step, thing_name},
     error::ClaimError,
     exchange::Registered,
-    provisioning::{Outcome, Progress, Provisioned},
+    provisioning::{Progress, Provisioned},
     run::{Failed, Run, keep},
+    swap::{load_next, swap},
 };
 use crate::{
     mqtt::{Event, Identity, IdentityError, MqttError, Options, Retry, Session},
     names::ThingName,
-    store::{DeviceIdentity, ProvisioningFolder, StoreError},
+    store::{DeviceIdentity, ProvisioningFolder},
 };
 
 impl Run<'_> {
@@ -27,45 +26,32 @@ impl Run<'_> {
         registered: Registered,
         folder: &ProvisioningFolder,
     ) -> Result<Provisioned, Failed> {
-        let thing = registered.thing_name;
-        let next = folder.load_next().map_err(keep)?;
-        let next = next.ok_or_else(|| {
-            let name = thing.clone();
-            let path = folder.path().join("next.crt");
-            keep(StoreError::DeviceNotFound { name, path })
-        })?;
+        let thing = &registered.thing_name;
+        let next = load_next(thing, folder).map_err(keep)?;
         if self.of.prove {
-            self.prove(&next, &thing).await.map_err(keep)?;
+            self.prove(&next, thing).await.map_err(keep)?;
         }
-        let progress = &mut self.progress;
-        let swapped = |path: &Path| progress(&Progress::FileSwapped(path.to_owned()));
-        let files = folder.publish(&thing, self.of.renew, swapped);
-        let files = files.map_err(keep)?;
-        let certificate_id = next.certificate().id().to_string();
-        // A renewal changes nothing of what the device was provisioned as.
-        let before = Record::load(self.of.store, self.of.device).map_err(keep)?;
-        let asked = match before {
-            Some(before) if self.of.renew => before.asked,
-            _ => self.asked.clone(),
-        };
-        let record = Record {
+        self.save_attempt(Step::Swapping(registered.clone()), folder)
+            .map_err(keep)?;
+        (self.progress)(&Progress::ProofWritten);
+        self.swap(&registered, folder)
+    }
+
+    pub(super) fn swap(
+        &mut self,
+        registered: &Registered,
+        folder: &ProvisioningFolder,
+    ) -> Result<Provisioned, Failed> {
+        let asked = (&self.asked, self.of.renew);
+        swap(
+            self.of.store,
+            self.of.device,
             asked,
-            thing_name: thing.clone(),
-            certificate_id: certificate_id.clone(),
-            device_configuration: registered.device_configuration.clone(),
-        };
-        record.save(folder).map_err(keep)?;
-        (self.progress)(&Progress::RecordWritten);
-        Ok(Provisioned {
-            outcome: match self.of.renew {
-                true => Outcome::Renewed,
-                false => Outcome::Provisioned,
-            },
-            thing_name: thing,
-            certificate_id,
-            files,
-            device_configuration: registered.device_configuration,
-        })
+            registered,
+            folder,
+            self.progress,
+        )
+        .map_err(keep)
     }
 
     async fn prove(&mut self, next: &DeviceIdentity, thing: &ThingName) -> Result<(), ClaimError> {

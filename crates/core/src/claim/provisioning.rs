@@ -107,8 +107,8 @@ pub struct Provisioned {
     pub certificate_id: String,
     /// Its files.
     pub files: Files,
-    /// What the template had to tell the device.
-    pub device_configuration: Map<String, Value>,
+    /// What the template had to tell the device; `None` if the answer that told it was lost.
+    pub device_configuration: Option<Map<String, Value>>,
 }
 
 /// What happens on the way; each is told when it is done.
@@ -134,6 +134,8 @@ pub enum Progress {
     AcceptanceWritten,
     /// The new certificate has connected, after so many attempts.
     Proved(u32),
+    /// That is on the disk, or that no proof is wanted.
+    ProofWritten,
     /// A file has taken its place.
     FileSwapped(PathBuf),
     /// What the device was provisioned with is on the disk.

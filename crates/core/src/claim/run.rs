@@ -9,7 +9,7 @@ use super::{
     attempt::{Asked, Attempt, Record, Step, thing_name},
     error::ClaimError,
     exchange::{Exchange, Operation, OwnershipToken, Registered},
-    present::present,
+    present::{at_hand, present},
     provisioning::{Keys, Progress, Provisioned, Provisioning, ProvisioningStopped},
 };
 use crate::{ca::PrivateKey, csr::SigningRequest, mqtt::MqttError, store::ProvisioningFolder};
@@ -47,6 +47,9 @@ impl<'a> Run<'a> {
             let kept = None;
             Box::new(ProvisioningStopped { error, kept })
         };
+        if let Some(present) = self.at_hand().map_err(stopped)? {
+            return Ok(present);
+        }
         let folder = self.of.store.open_provisioning(self.of.device);
         let folder = match folder.map_err(|error| stopped(error.into()))? {
             Some(folder) => folder,
@@ -75,10 +78,17 @@ impl<'a> Run<'a> {
     }
 
     async fn steps(&mut self, folder: &ProvisioningFolder) -> Result<Provisioned, Failed> {
-        let attempt = Attempt::load(folder).map_err(keep)?;
-        let attempt = self.still_wanted(attempt, folder)?;
+        let attempt = match Attempt::load(folder).map_err(keep)? {
+            Some(attempt) => {
+                let (device, renew) = (self.of.device, self.of.renew);
+                let attempt = attempt.for_this(&self.asked, renew, device, folder);
+                attempt.map_err(keep)?
+            }
+            None => None,
+        };
         // Only what was accepted may have begun to take its place.
-        let accepted = |attempt: &Attempt| matches!(attempt.step, Step::Accepted { .. });
+        let accepted =
+            |attempt: &Attempt| matches!(attempt.step, Step::Accepted(_) | Step::Swapping(_));
         if !attempt.as_ref().is_some_and(accepted)
             && let Some(present) = self.present().map_err(|error| match attempt {
                 Some(_) => keep(error),
@@ -100,31 +110,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// An earlier attempt counts only for what it was made for.
-    fn still_wanted(
-        &self,
-        attempt: Option<Attempt>,
-        folder: &ProvisioningFolder,
-    ) -> Result<Option<Attempt>, Failed> {
-        let Some(attempt) = attempt else {
+    /// What takes neither claim nor network, unless the device is to be renewed.
+    fn at_hand(&mut self) -> Result<Option<Provisioned>, ClaimError> {
+        if self.of.renew {
             return Ok(None);
-        };
-        let difference = match attempt.renews == self.of.renew {
-            true => attempt.asked.difference(&self.asked),
-            false => Some("aim: the one was a renewal, the other is none"),
-        };
-        match (difference, &attempt.step) {
-            (None, _) => Ok(Some(attempt)),
-            (Some(what), Step::Accepted { .. }) => {
-                let error = ClaimError::AcceptedOtherwise {
-                    device: self.of.device.clone(),
-                    what,
-                    folder: folder.path().to_owned(),
-                };
-                Err(keep(error))
-            }
-            (Some(_), _) => Ok(None),
         }
+        let now = self.of.connection.clock.now();
+        at_hand(
+            self.of.store,
+            self.of.device,
+            &self.asked,
+            now,
+            self.progress,
+        )
     }
 
     /// The identity the device has already, unless it is to be renewed.
@@ -245,9 +243,8 @@ impl<'a> Run<'a> {
             (self.progress)(&Progress::AnswerLost);
             let registered = Registered {
                 thing_name: thing_name(self.of.store, self.of.device).map_err(keep)?,
-                device_configuration: record
-                    .map(|record| record.device_configuration)
-                    .unwrap_or_default(),
+                // A renewal's is the one of before, as far as anybody knows.
+                device_configuration: record.and_then(|record| record.device_configuration),
             };
             return self.accepted(registered, folder).await;
         }
@@ -298,16 +295,8 @@ impl<'a> Run<'a> {
                 self.register_again(certificate_ownership_token, folder)
                     .await
             }
-            Step::Accepted {
-                thing_name,
-                device_configuration,
-            } => {
-                let registered = Registered {
-                    thing_name,
-                    device_configuration,
-                };
-                self.prove_and_swap(registered, folder).await
-            }
+            Step::Accepted(registered) => self.prove_and_swap(registered, folder).await,
+            Step::Swapping(registered) => self.swap(&registered, folder),
         }
     }
 
@@ -340,10 +329,7 @@ impl<'a> Run<'a> {
                 return Err(discard(ClaimError::OtherThing { thing, registered }));
             }
         }
-        let step = Step::Accepted {
-            thing_name: registered.thing_name.clone(),
-            device_configuration: registered.device_configuration.clone(),
-        };
+        let step = Step::Accepted(registered.clone());
         self.save_attempt(step, folder).map_err(keep)?;
         (self.progress)(&Progress::AcceptanceWritten);
         self.prove_and_swap(registered, folder).await
@@ -355,7 +341,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn save_attempt(&self, step: Step, folder: &ProvisioningFolder) -> Result<(), ClaimError> {
+    pub(super) fn save_attempt(
+        &self,
+        step: Step,
+        folder: &ProvisioningFolder,
+    ) -> Result<(), ClaimError> {
         let attempt = Attempt {
             asked: self.asked.clone(),
             renews: self.of.renew,

@@ -8,7 +8,10 @@ use std::{
     process::{Command, ExitStatus},
 };
 
-use jitp_core::{claim::Keys, mqtt::Trust};
+use jitp_core::{
+    claim::{Keys, Outcome, provisioned},
+    mqtt::Trust,
+};
 
 use crate::{Device, PROVISIONED, broker::Pki, scene, service::Aws};
 
@@ -151,6 +154,70 @@ async fn killed_at_every_step(renew: bool, keys: &'static str, one_use: bool) {
         assert_eq!(registered.len(), expected, "{what}: {registered:?}");
         steps += 1;
     }
+}
+
+/// What a device does at every start: a run that renews nothing, and has neither claim nor network.
+async fn started_offline_after_being_killed_at_every_step(renew: bool) {
+    let mut steps = 0;
+    let mut finished = 0;
+    loop {
+        let aws = Aws::default();
+        let (pki, server, mut device) = scene(&aws).await;
+        let port = server.address.port();
+        let folder = device.dir.path().join("device");
+        fs::create_dir(&folder).unwrap();
+        fs::write(device.dir.path().join("root.pem"), &pki.root_pem).unwrap();
+        device.store = jitp_core::store::Store::open(&folder).unwrap();
+        if renew {
+            device.provision().await.unwrap();
+        }
+        let at = folder.clone();
+        let killed =
+            tokio::task::spawn_blocking(move || provision_until(&at, port, steps, renew, "own"));
+        let status = killed.await.unwrap();
+        if status.success() {
+            assert!(
+                finished >= 4,
+                "{finished} of {steps} steps were finished offline"
+            );
+            return;
+        }
+        let what = format!("renew {renew}, killed after step {steps}");
+        let connections = server.attempts();
+        let now = time::OffsetDateTime::now_utc();
+        let (store, name) = (&device.store, &device.name);
+        let present = provisioned(store, name, &device.template, &device.parameters, now);
+        let present = present.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(server.attempts(), connections, "{what}: no network");
+        if renew {
+            assert!(present.is_some(), "{what}: it has its identity");
+        }
+        if let Some(present) = present {
+            assert_eq!(device.identity(), Some(present.certificate_id), "{what}");
+            assert!(present.device_configuration.is_some(), "{what}");
+            assert!(pair_is_whole(&folder), "{what}");
+            finished += usize::from(present.outcome != Outcome::Unchanged);
+        } else {
+            assert_eq!(device.identity(), None, "{what}");
+        }
+        // Whatever it was, it goes on.
+        device.renew = renew;
+        device.provision().await.unwrap();
+        assert!(pair_is_whole(&folder), "{what}");
+        let left = fs::read_dir(&folder).unwrap().count();
+        assert_eq!(left, PROVISIONED.len(), "{what}");
+        steps += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_network_finishes_what_only_lacks_its_files() {
+    started_offline_after_being_killed_at_every_step(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_network_has_an_identity_whatever_became_of_its_renewal() {
+    started_offline_after_being_killed_at_every_step(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

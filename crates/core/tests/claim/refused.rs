@@ -104,13 +104,23 @@ async fn no_answer_is_asked_for_again_and_waits_have_an_end() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_with_its_connection_does_not_lose_the_device() {
-    for aws in [Aws::default(), Aws::with_tokens_of_one_use()] {
+    for (aws, told_again) in [
+        (Aws::default(), true),
+        (Aws::with_tokens_of_one_use(), false),
+    ] {
         aws.trick("create", Trick::HangUp);
         aws.trick("provision", Trick::HangUp);
-        let (_pki, _server, device) = scene(&aws).await;
+        let (_pki, _server, mut device) = scene(&aws).await;
         let done = device.provision().await.unwrap();
         assert_eq!(aws.registered(), [done.certificate_id]);
         assert_eq!(device.names(), PROVISIONED);
+        // What the answer told is not made up, and can be had by a renewal.
+        assert_eq!(done.device_configuration.is_some(), told_again);
+        let again = device.provision().await.unwrap();
+        assert_eq!(again.device_configuration, done.device_configuration);
+        device.renew = true;
+        let renewed = device.provision().await.unwrap();
+        assert_eq!(renewed.device_configuration.unwrap()["Topic"], "iot-123/t");
     }
 }
 
