@@ -1,10 +1,9 @@
 //! `template lint`: files, or stdin, one line a finding.
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jitp_cli::{Common, Failure, NameValue, Report, Result, read_text};
+use jitp_cli::{Common, Failure, NameValue, Report, Result, read_text_or_stdin};
 use jitp_cloud::TemplateKind;
 use jitp_core::failure::Class;
 use jitp_core::lint::{Finding, Severity, TemplateLint, TemplateUse, lint_policy, lint_template};
@@ -89,17 +88,7 @@ pub(crate) fn run(flags: &Flags, common: &Common) -> Result<()> {
 }
 
 fn read(flags: &Flags, file: &Path) -> Result<String> {
-    let text = if file.as_os_str() == "-" {
-        let mut text = String::new();
-        let stdin = io::stdin().lock();
-        stdin
-            .take(LARGEST)
-            .read_to_string(&mut text)
-            .map_err(|error| Failure::io("cannot read stdin", &error))?;
-        text
-    } else {
-        read_text(file, "the document")?
-    };
+    let text = read_text_or_stdin(file, "the document")?;
     let values = flags.set.iter();
     let values: Vec<(&str, &str)> = values
         .map(|one| (one.name.as_str(), one.value.as_str()))
@@ -124,6 +113,3 @@ fn lint(flags: &Flags, text: &str) -> Vec<Finding> {
     };
     lint_template(text, &lint)
 }
-
-/// As much as any input file may have.
-const LARGEST: u64 = 4 * 1024 * 1024;

@@ -12,6 +12,7 @@ mod first_connection;
 mod fleet;
 mod interruptions;
 mod issuing;
+mod linting;
 mod local_core;
 mod messages;
 mod pages;

@@ -29,6 +29,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "create-claim" => env!("CARGO_BIN_EXE_create-claim"),
         "template" => env!("CARGO_BIN_EXE_template"),
         "environment" => env!("CARGO_BIN_EXE_environment"),
+        "lint" => env!("CARGO_BIN_EXE_lint"),
         "teardown" => env!("CARGO_BIN_EXE_teardown"),
         "pub" => env!("CARGO_BIN_EXE_pub"),
         "sub" => env!("CARGO_BIN_EXE_sub"),
@@ -39,7 +40,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 20] = [
+pub(crate) const PROGRAMS: [&str; 21] = [
     "create-root",
     "register",
     "provision",
@@ -59,6 +60,7 @@ pub(crate) const PROGRAMS: [&str; 20] = [
     "template",
     "teardown",
     "environment",
+    "lint",
     "iot-local",
 ];
 

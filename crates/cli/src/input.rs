@@ -46,6 +46,17 @@ fn read_up_to(path: &Path, what: &str, largest: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// As [`read_text`]; a path that is `-` stands for stdin.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_text_or_stdin(path: &Path, what: &str) -> Result<String> {
+    match path.as_os_str() == "-" {
+        true => read_text(Path::new("/dev/stdin"), what),
+        false => read_text(path, what),
+    }
+}
+
 /// As [`read_file`], for text.
 ///
 /// # Errors

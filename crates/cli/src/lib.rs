@@ -21,7 +21,7 @@ pub use confirm::ConfirmFlags;
 pub use connect::{ConnectFlags, mqtt_identity};
 pub use exit::Exit;
 pub use failure::{Failure, Result};
-pub use input::{read_file, read_package, read_text};
+pub use input::{read_file, read_package, read_text, read_text_or_stdin};
 pub use items::Things;
 pub use name_value::NameValue;
 pub use report::{OutputFormat, Report, Reporter};

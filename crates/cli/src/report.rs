@@ -68,6 +68,16 @@ impl Reporter {
         Ok(())
     }
 
+    /// Writes one JSON document as a whole, over several lines, whichever format was asked for.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn document(&mut self, document: &Value) -> Result<()> {
+        writeln!(self.out, "{document:#}")
+            .and_then(|()| self.out.flush())
+            .map_err(|error| Failure::io("cannot write the answer to stdout", &error))
+    }
+
     /// As [`Reporter::line`], but leaves the I/O error to a caller that treats a closed pipe as
     /// an ordinary end.
     ///

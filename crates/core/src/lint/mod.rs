@@ -41,6 +41,8 @@ impl fmt::Display for Severity {
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
+    /// What kind of finding it is, a stable word for other programs, for example `policy-effect`.
+    pub rule: &'static str,
     /// JSON path of the value, for example `$.Resources.thing.Properties.ThingName`.
     pub path: String,
     /// What is wrong there, and the way out.
@@ -48,9 +50,15 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, path: impl Into<String>, message: impl Into<String>) -> Self {
+    fn new(
+        severity: Severity,
+        rule: &'static str,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             severity,
+            rule,
             path: path.into(),
             message: message.into(),
         }

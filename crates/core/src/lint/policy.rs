@@ -13,13 +13,18 @@ pub fn lint_policy(text: &str) -> Vec<Finding> {
     let root = match json::read(text, DEEPEST) {
         Ok(root) => root,
         Err(error) => {
-            let finding = Finding::new(Severity::Error, error.path, error.fault.to_string());
+            let finding = Finding::new(
+                Severity::Error,
+                "policy-json",
+                error.path,
+                error.fault.to_string(),
+            );
             return vec![finding];
         }
     };
     let mut findings = Vec::new();
-    let mut error = |path: &str, message: String| {
-        findings.push(Finding::new(Severity::Error, path, message));
+    let mut error = |rule: &'static str, path: &str, message: String| {
+        findings.push(Finding::new(Severity::Error, rule, path, message));
     };
     let length = text
         .chars()
@@ -27,6 +32,7 @@ pub fn lint_policy(text: &str) -> Vec<Finding> {
         .count();
     if length > LONGEST {
         error(
+            "policy-length",
             "$",
             format!(
                 "it has {length} characters, white space not counted, and AWS IoT takes {LONGEST}"
@@ -35,6 +41,7 @@ pub fn lint_policy(text: &str) -> Vec<Finding> {
     }
     if root.get("Version").and_then(Value::as_str) != Some("2012-10-17") {
         error(
+            "policy-version",
             "$.Version",
             "write \"Version\": \"2012-10-17\"; policy variables need it".to_owned(),
         );
@@ -47,7 +54,11 @@ pub fn lint_policy(text: &str) -> Vec<Finding> {
             .collect(),
         Some(one @ Value::Object(_)) => vec![("$.Statement".to_owned(), one)],
         _ => {
-            error("$.Statement", "there are no statements".to_owned());
+            error(
+                "policy-statement",
+                "$.Statement",
+                "there are no statements".to_owned(),
+            );
             Vec::new()
         }
     };
@@ -56,6 +67,7 @@ pub fn lint_policy(text: &str) -> Vec<Finding> {
             Some(statement) => lint_statement(path, statement, &mut findings),
             None => findings.push(Finding::new(
                 Severity::Error,
+                "policy-statement",
                 path,
                 "a statement is an object with Effect, Action and Resource",
             )),
@@ -69,6 +81,7 @@ fn lint_statement(path: &str, statement: &Map<String, Value>, findings: &mut Vec
     if !matches!(effect, Some("Allow" | "Deny")) {
         findings.push(Finding::new(
             Severity::Error,
+            "policy-effect",
             child(path, "Effect"),
             "write \"Effect\": \"Allow\" or \"Deny\"",
         ));
@@ -77,6 +90,7 @@ fn lint_statement(path: &str, statement: &Map<String, Value>, findings: &mut Vec
     if actions.is_empty() {
         findings.push(Finding::new(
             Severity::Error,
+            "policy-action",
             child(path, "Action"),
             "no action is given",
         ));
@@ -89,6 +103,7 @@ fn lint_statement(path: &str, statement: &Map<String, Value>, findings: &mut Vec
     if resources.is_empty() {
         findings.push(Finding::new(
             Severity::Error,
+            "policy-resource",
             child(path, "Resource"),
             "no resource is given",
         ));
@@ -103,7 +118,7 @@ fn lint_statement(path: &str, statement: &Map<String, Value>, findings: &mut Vec
     let everything = resources.iter().any(|(_, resource)| *resource == "*");
     if allows && everything && actions.iter().any(|(_, action)| is_all(action)) {
         findings.push(Finding::new(
-            Severity::Warning,
+            Severity::Warning, "policy-everything",
             path,
             "iot:* on *: the device may do everything in the account, to every device; name the actions and resources",
         ));
@@ -128,6 +143,7 @@ fn any_client(actions: &[(String, &str)], resources: &[(String, &str)]) -> Optio
     })?;
     Some(Finding::new(
         Severity::Warning,
+        "policy-any-client",
         path,
         "iot:Connect with every client id: one device can end the connection of another by taking its client id; \
          write client/${iot:Connection.Thing.ThingName}, or a prefix of your own",
@@ -164,6 +180,7 @@ fn kinds(actions: &[(String, &str)], resources: &[(String, &str)]) -> Vec<Findin
             };
             findings.push(Finding::new(
                 Severity::Warning,
+                "policy-resource-kind",
                 path,
                 format!(
                     "{action} is judged on {kind}/…, and none is given: it grants nothing; {other}"
@@ -183,6 +200,7 @@ fn kinds(actions: &[(String, &str)], resources: &[(String, &str)]) -> Vec<Findin
             {
                 findings.push(Finding::new(
                     Severity::Warning,
+                    "policy-resource-kind",
                     path,
                     format!(
                         "no action of the statement is judged on {kind}/…: it does nothing here"
@@ -201,7 +219,7 @@ fn wildcards(resources: &[(String, &str)]) -> Vec<Finding> {
         let level = rest.split('/').any(|level| matches!(level, "#" | "+"));
         (kind == "topic" && level).then(|| {
             Finding::new(
-                Severity::Warning,
+                Severity::Warning, "policy-wildcard",
                 path,
                 "# and + are no wildcards in a policy, and no topic has them: write * for the rest of a topic",
             )
@@ -220,9 +238,10 @@ fn unknown_action(path: &str, action: &str) -> Option<Finding> {
     let names = ACTIONS.iter().map(|(name, _)| *name);
     Some(Finding::new(
         Severity::Warning,
+        "policy-unknown-action",
         path,
         format!(
-            "`{action}` is no action of a device{}; a policy on a certificate grants nothing by it",
+            "`{action}` is no action of a device: a policy on a certificate grants nothing by it{}",
             did_you_mean(action, names)
         ),
     ))

@@ -56,7 +56,12 @@ pub fn lint_template(text: &str, lint: &TemplateLint) -> Vec<Finding> {
 }
 
 fn finding(severity: Severity, error: &TemplateError) -> Finding {
-    Finding::new(severity, error.path(), error.problem().to_string())
+    Finding::new(
+        severity,
+        "template",
+        error.path(),
+        error.problem().to_string(),
+    )
 }
 
 /// Parameters that no device will send.
@@ -70,11 +75,21 @@ fn never_sent(template: &Template, lint: &TemplateLint) -> Vec<Finding> {
             (TemplateUse::Jitp, _) if !from_certificate && has_default => {
                 let message =
                     format!("no certificate gives `{name}` a value: every device gets the Default");
-                findings.push(Finding::new(Severity::Warning, path, message));
+                findings.push(Finding::new(
+                    Severity::Warning,
+                    "template-parameter",
+                    path,
+                    message,
+                ));
             }
             (TemplateUse::Fleet, _) if from_certificate && name != OWN_ID && has_default => {
                 let message = format!("no device sends `{name}`: every device gets the Default");
-                findings.push(Finding::new(Severity::Warning, path, message));
+                findings.push(Finding::new(
+                    Severity::Warning,
+                    "template-parameter",
+                    path,
+                    message,
+                ));
             }
             (TemplateUse::Fleet, Some(sent)) if !from_certificate && !sent.contains(name) => {
                 let message = match has_default {
@@ -84,7 +99,12 @@ fn never_sent(template: &Template, lint: &TemplateLint) -> Vec<Finding> {
                          gives it a value"
                     ),
                 };
-                findings.push(Finding::new(Severity::Warning, path, message));
+                findings.push(Finding::new(
+                    Severity::Warning,
+                    "template-parameter",
+                    path,
+                    message,
+                ));
             }
             _ => {}
         }
@@ -96,7 +116,12 @@ fn never_sent(template: &Template, lint: &TemplateLint) -> Vec<Finding> {
             .filter(|name| !declared.contains(&name.as_str()))
         {
             let message = format!("devices send `{name}`, which is not declared and does nothing");
-            findings.push(Finding::new(Severity::Warning, "$.Parameters", message));
+            findings.push(Finding::new(
+                Severity::Warning,
+                "template-parameter",
+                "$.Parameters",
+                message,
+            ));
         }
     }
     findings
@@ -139,7 +164,7 @@ fn overrides(root: &Value) -> Vec<Finding> {
     things
         .map(|(id, _)| {
             Finding::new(
-                Severity::Note,
+                Severity::Note, "template-override",
                 child("$.Resources", id),
                 "without OverrideSettings AWS does not document what becomes of a thing that exists already, as it does \
                  when a device is provisioned again",
@@ -158,7 +183,12 @@ fn needed(template: &Template) -> Vec<Finding> {
     ];
     let note = |kind, name| {
         let message = format!("the {kind} {name} must exist before a device comes");
-        Finding::new(Severity::Note, "$.Resources", message)
+        Finding::new(
+            Severity::Note,
+            "template-prerequisite",
+            "$.Resources",
+            message,
+        )
     };
     let notes = kinds
         .into_iter()
