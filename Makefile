@@ -40,13 +40,9 @@ demo: programs ## the main job on a local AWS IoT Core: root, register, provisio
 	./bin/iot-local run -- etc/demo.sh
 
 # A core is started only where none is named; its time runs fast, so that AWS's five minutes for a thing type are seconds.
-HOOK        := $(TARGET_DIR)/lambda/pre-provision.zip
-FLEET_DEMO   = FLEET_HOOK=$(TARGET_DIR)/lambda/fleet-demo.zip etc/fleet-demo.sh
+FLEET_DEMO   = FLEET_HOOK=$(TARGET_DIR)/fleet-demo/pre-provision.zip etc/fleet-demo.sh
 fleet-demo: programs ## a fleet by claim on a local AWS IoT Core: three devices get in, a fourth does not, nothing is left
-	@[ ! -e $(HOOK) ] || mv $(HOOK) $(HOOK).kept # may have an allow list of its own
-	$(CARGO) run --quiet --locked --package xtask -- lambda etc/fleet-demo.json
-	@mv $(HOOK) $(TARGET_DIR)/lambda/fleet-demo.zip
-	@[ ! -e $(HOOK).kept ] || mv $(HOOK).kept $(HOOK)
+	$(CARGO) run --quiet --locked --package xtask -- lambda etc/fleet-demo.json $(TARGET_DIR)/fleet-demo
 	@if [ -n "$${AWS_ENDPOINT_URL:-}" ]; then $(FLEET_DEMO); \
 	else ./bin/iot-local run --clock-speed 100 -- env $(FLEET_DEMO); fi
 

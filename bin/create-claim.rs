@@ -9,7 +9,7 @@ use clap::Args;
 use jitp_cli::{Common, Failure, Report, Result};
 use jitp_cloud::{Change, Cloud, CloudSettings, NewClaim, claim_policy_name};
 use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, Validity};
-use jitp_core::names::{CaName, TemplateName, ThingName};
+use jitp_core::names::{CaName, PolicyName, TemplateName, ThingName};
 use jitp_core::store::{Files, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -51,7 +51,7 @@ struct Arguments {
 
     /// Name of the policy [default: TEMPLATE-claim]
     #[arg(long, value_name = "NAME")]
-    policy: Option<String>,
+    policy: Option<PolicyName>,
 
     #[command(flatten)]
     cloud: CloudSettings,
@@ -157,7 +157,7 @@ async fn permanent(
         }
     };
     let policy = match &arguments.policy {
-        Some(policy) => policy.clone(),
+        Some(policy) => policy.to_string(),
         None => claim_policy_name(arguments.template.as_str()),
     };
     let wanted = NewClaim {

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use jitp_cli::{BatchFlags, Common, ConfirmFlags, NameValue, Report, Result};
 use jitp_cloud::{Cloud, CloudSettings, EVENTS};
 use jitp_core::ca::Validity;
-use jitp_core::names::{TemplateName, ThingName};
+use jitp_core::names::{PolicyName, TemplateName, ThingName};
 use serde::Serialize;
 
 /// The environment of a fleet that is provisioned by claim: stand it up, compare it, take it down
@@ -59,11 +59,11 @@ struct Names {
 
     /// Policy of the devices [default: NAME-device]
     #[arg(long, value_name = "POLICY")]
-    device_policy: Option<String>,
+    device_policy: Option<PolicyName>,
 
     /// Policy of the claims [default: NAME-claim]
     #[arg(long, value_name = "POLICY")]
-    claim_policy: Option<String>,
+    claim_policy: Option<PolicyName>,
 
     /// Thing group of the devices [default: NAME]
     #[arg(long, value_name = "GROUP")]

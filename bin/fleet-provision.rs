@@ -18,7 +18,7 @@ use jitp_core::claim::{
 use jitp_core::failure::Class;
 use jitp_core::mqtt::{Event, Identity};
 use jitp_core::names::{TemplateName, ThingName};
-use jitp_core::store::{DeviceIdentity, Store, write_file};
+use jitp_core::store::{DeviceIdentity, Store, StoreError, check_file, write_file};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -150,6 +150,9 @@ impl Report for Line {
 async fn fleet_provision(arguments: Arguments, common: &Common) -> Result<()> {
     let parameters = parameters(&arguments.parameters)?;
     let store = Store::open(&common.dir)?;
+    if let Some(path) = &arguments.configuration {
+        check_file(path)?;
+    }
     let device = &arguments.device;
     if !arguments.renew {
         // Neither claim nor network are needed for what is done already, or as good as done.
@@ -239,7 +242,11 @@ fn identity(store: &Store, arguments: &Arguments, common: &Common) -> Result<(Id
     let given = flags.client_id.clone();
     if arguments.renew {
         let thing = claim::thing_name(store, &arguments.device)?;
-        let present = store.load_device(&thing)?;
+        let present = store.load_device(&thing).map_err(|error| match error {
+            StoreError::DeviceNotFound { .. } => Failure::from(error)
+                .hint("leave out --renew for its first certificate, or pass --dir with the folder it lies in"),
+            other => Failure::from(other),
+        })?;
         if let Some(warning) = store.device_key_warning(&thing) {
             common.warn(warning.to_string());
         }
@@ -247,11 +254,13 @@ fn identity(store: &Store, arguments: &Arguments, common: &Common) -> Result<(Id
         return Ok((mqtt_identity(&present)?, client_id));
     }
     let identity = match (&flags.claim_certificate, &flags.claim_key) {
-        (Some(certificate), Some(key)) => {
+        (Some(certificate), Some(path)) => {
             let certificate = read_file(certificate, "the claim certificate")?;
-            let key = read_file(key, "the claim's key")?;
+            let key = read_file(path, "the claim's key")?;
             // Read by the reader that names what is wrong with a key.
-            let key = PrivateKey::from_pem(&key, None)?.to_pem();
+            let key = PrivateKey::from_pem(&key, None)
+                .map_err(|error| Failure::from(error).context(path.display()))?
+                .to_pem();
             Identity::from_pem(&certificate, key.as_bytes()).map_err(|error| {
                 Failure::new(Class::Configuration, format!("the claim: {error}"))
             })?

@@ -10,7 +10,7 @@ use jitp_cloud::{
     Cloud, CloudSettings, Left, Teardown, TeardownReach, TeardownStep, claim_policy_name,
 };
 use jitp_core::failure::Class;
-use jitp_core::names::TemplateName;
+use jitp_core::names::{PolicyName, TemplateName};
 use serde::Serialize;
 
 /// Take down what a provisioning template made, so that its environment can be destroyed
@@ -42,7 +42,7 @@ struct Arguments {
 
     /// Name of the claim policy [default: TEMPLATE-claim]
     #[arg(long, value_name = "NAME", requires = "claims")]
-    claim_policy: Option<String>,
+    claim_policy: Option<PolicyName>,
 
     /// Leave the thing type as it is
     #[arg(long)]
@@ -153,7 +153,7 @@ async fn teardown(arguments: Arguments, common: &Common) -> Result<()> {
 async fn plan(cloud: &Cloud, arguments: &Arguments) -> Result<Teardown> {
     let template = arguments.template.as_str();
     let claim_policy = match &arguments.claim_policy {
-        Some(policy) => policy.clone(),
+        Some(policy) => policy.to_string(),
         None => claim_policy_name(template),
     };
     let reach = TeardownReach {

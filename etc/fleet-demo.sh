@@ -4,7 +4,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
-hook=$(realpath "${FLEET_HOOK:-$here/target/lambda/fleet-demo.zip}")
+hook=$(realpath "${FLEET_HOOK:-$here/target/fleet-demo/pre-provision.zip}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 cd "$work"

@@ -4,7 +4,7 @@ use jitp_cli::{Common, Failure, Reporter, Result, read_package, read_text};
 use jitp_cloud::{Change, Cloud, Environment, Hook, NewClaim, Part, PartState};
 use jitp_core::ca::Profile;
 use jitp_core::failure::Class;
-use jitp_core::names::ThingName;
+use jitp_core::names::{PolicyName, ThingName};
 use jitp_core::store::Store;
 use time::OffsetDateTime;
 
@@ -20,17 +20,18 @@ const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
 /// The environment of these names, without a hook.
 pub(crate) fn named(names: &Names) -> Environment {
     let mut environment = Environment::named(names.name.as_str());
+    let policy = |given: &Option<PolicyName>| given.as_ref().map(PolicyName::to_string);
     let given = [
-        (&names.role, &mut environment.role),
-        (&names.device_policy, &mut environment.device_policy),
-        (&names.claim_policy, &mut environment.claim_policy),
-        (&names.thing_group, &mut environment.thing_group),
-        (&names.thing_type, &mut environment.thing_type),
-        (&names.hook_name, &mut environment.hook_name),
+        (names.role.clone(), &mut environment.role),
+        (policy(&names.device_policy), &mut environment.device_policy),
+        (policy(&names.claim_policy), &mut environment.claim_policy),
+        (names.thing_group.clone(), &mut environment.thing_group),
+        (names.thing_type.clone(), &mut environment.thing_type),
+        (names.hook_name.clone(), &mut environment.hook_name),
     ];
     for (given, name) in given {
         if let Some(given) = given {
-            name.clone_from(given);
+            *name = given;
         }
     }
     environment

@@ -85,6 +85,12 @@ async fn a_policy_of_that_name_that_says_something_else_is_not_attached() {
         "{refusal}"
     );
     assert!(account.snapshot().certificates.is_empty());
+    let unusable = ["fleet", "other", "--policy", "fleet claim"];
+    station.run("create-claim", &unusable).await.fails(2);
+    assert_eq!(
+        station.folder.files(),
+        ["fleet.claim.key", "fleet.claim.pem"]
+    );
     let other = ["fleet", "--policy", "fleet-claim-2"];
     let made = station.run("create-claim", &other).await.ok();
     assert!(made.starts_with("fleet\tcompleted\t"), "{made}");

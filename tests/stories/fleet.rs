@@ -213,6 +213,52 @@ async fn a_refusal_leaves_the_disk_as_it_was_and_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_is_found_before_anything_is_asked_and_named() {
+    let station = fleet().await;
+    let swapped = [
+        "--claim-certificate",
+        "fleet.claim.pem",
+        "--claim-key",
+        "fleet.claim.pem",
+    ];
+    let refusal = provision(&station, "1", &swapped).await.fails(3);
+    assert!(
+        refusal.contains("fleet.claim.pem: there is no private key"),
+        "{refusal}"
+    );
+    for file in ["nowhere/device.json", "fleet.claim.pem/device.json"] {
+        let refusal = provision(&station, "1", &["--configuration", file]).await;
+        let refusal = refusal.fails(3);
+        assert!(
+            refusal.contains(file.split('/').next().expect("a folder")),
+            "{refusal}"
+        );
+    }
+    let refusal = provision(&station, "1", &["--renew"]).await.fails(4);
+    assert!(refusal.contains("leave out --renew"), "{refusal}");
+    let issued = station.core.account().snapshot().certificates.len();
+    assert_eq!(issued, 1, "only the claim");
+    // What the template makes of it is said in the words of the service, as they are.
+    let refusal = provision(&station, "ü", &[]).await;
+    assert_eq!(refusal.code, 2, "{refusal:?}");
+    let odd = ["iot-1", "--template", "fleet", "--parameter", "License=ü"];
+    let refusal = station.run("fleet-provision", &odd).await.fails(6);
+    assert!(
+        refusal.contains("the attribute value \"ü\" is not valid"),
+        "{refusal}"
+    );
+    // The thing's files are named, not the device's.
+    let other = ["box", "--template", "fleet", "--parameter", "License=1"];
+    station.run("fleet-provision", &other).await.ok();
+    let other = ["box", "--template", "fleet", "--parameter", "License=2"];
+    let refusal = station.run("fleet-provision", &other).await.fails(5);
+    assert!(
+        refusal.contains("move iot-1.key, iot-1.crt and box.fleet.json"),
+        "{refusal}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hook_that_gives_no_answer_is_a_denial_and_the_unit_is_rejected() {
     let station = fleet().await;
     let hook = "arn:aws:lambda:eu-central-1:123456789012:function:nowhere";

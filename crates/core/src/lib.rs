@@ -16,3 +16,4 @@ pub mod role;
 pub mod rule;
 pub mod store;
 pub mod template;
+mod visible;

@@ -33,6 +33,12 @@ pub struct CaName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct TemplateName(String);
 
+/// The name of a policy of AWS IoT: 1 to 128 bytes of `a-z A-Z 0-9 _ + = , . @ -` (AWS IoT API reference, "CreatePolicy",
+/// policyName).
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PolicyName(String);
+
 /// The code that AWS IoT answers to GetRegistrationCode, and that a verification certificate carries as common name.
 ///
 /// Exactly 64 characters, hexadecimal digits with an optional `0x` in front (AWS IoT API reference,
@@ -140,6 +146,16 @@ impl TemplateName {
     }
 }
 
+impl PolicyName {
+    /// The greatest length in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl RegistrationCode {
     /// The code as text, 64 characters.
     pub fn as_str(&self) -> &str {
@@ -177,6 +193,15 @@ impl FromStr for TemplateName {
 
     fn from_str(name: &str) -> Result<Self, NameError> {
         TEMPLATE.check(name)?;
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl FromStr for PolicyName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        POLICY.check(name)?;
         Ok(Self(name.to_owned()))
     }
 }
@@ -284,6 +309,14 @@ const TEMPLATE: Rule = Rule {
     allowed: "a template name is 1 to 36 of the characters a-z A-Z 0-9 _ - and does not start with -",
 };
 
+const POLICY: Rule = Rule {
+    what: "policy name",
+    limit: PolicyName::MAX_BYTES,
+    forbidden_starts: &[],
+    punctuation: "_+=,.@-",
+    allowed: "a policy name is 1 to 128 of the characters a-z A-Z 0-9 _ + = , . @ -",
+};
+
 macro_rules! text {
     ($($name:ident),*) => { $(
         impl fmt::Display for $name {
@@ -314,7 +347,13 @@ macro_rules! text {
     )* };
 }
 
-text!(ThingName, CaName, TemplateName, RegistrationCode);
+text!(
+    ThingName,
+    CaName,
+    TemplateName,
+    PolicyName,
+    RegistrationCode
+);
 
 #[cfg(test)]
 mod tests {
@@ -376,6 +415,17 @@ mod tests {
         for name in ["", "-t", "a:b", "a.b", "a/b", &"t".repeat(37)] {
             let refusal = name.parse::<TemplateName>().unwrap_err().to_string();
             assert!(refusal.contains("1 to 36"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_policy_name_uses_the_alphabet_of_aws() {
+        for name in ["FleetDevice", "-a", "a+=,.@-_", &"p".repeat(128)] {
+            assert_eq!(name.parse::<PolicyName>().unwrap().as_str(), name);
+        }
+        for name in ["", "a b", "a/b", "ä", "a:b", &"p".repeat(129)] {
+            let refusal = name.parse::<PolicyName>().unwrap_err().to_string();
+            assert!(refusal.contains("1 to 128"), "{refusal}");
         }
     }
 

@@ -334,13 +334,26 @@ impl DeviceIdentity {
 /// # Errors
 /// When it cannot be written.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), StoreError> {
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    file::exists(path)?;
+    check_file(path)?;
+    let dir = folder_of(path);
     staged::replace(dir, path, contents, staged::PUBLIC)?;
     sync_directory(dir)
+}
+
+/// Whether [`write_file`] has a chance; to be asked before work that cannot be undone.
+///
+/// # Errors
+/// When its folder is not there, or something else than a file has its name.
+pub fn check_file(path: &Path) -> Result<(), StoreError> {
+    Store::open(folder_of(path))?;
+    file::exists(path).map(drop)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
 }
 
 struct Pair {

@@ -24,38 +24,40 @@ const NEWEST_GLIBC: Version = Version(2, 34);
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Version(u32, u32);
 
-/// Builds every function into `target/lambda/FUNCTION/bootstrap` and `target/lambda/FUNCTION.zip`; the allow list goes
-/// along with the hook, if there is one.
-pub(crate) fn build(allow_list: Option<&Path>) -> Result<()> {
+/// Builds every function into `FUNCTION/bootstrap` and `FUNCTION.zip` of a folder, by default `target/lambda`; the allow
+/// list goes along with the hook, if there is one.
+pub(crate) fn build(allow_list: Option<&Path>, folder: Option<&Path>) -> Result<()> {
     let allow_list = match allow_list {
         Some(path) => {
             Some(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
         }
         None => None,
     };
-    let target = target_folder();
+    let target = target_folder()?;
+    let packages = folder.map_or_else(|| target.join("lambda"), Path::to_owned);
     for function in FUNCTIONS {
         let executable = compile(function, &target)?;
         let name = executable.display();
         let bytes = fs::read(&executable).with_context(|| format!("cannot read {name}"))?;
         check_glibc(&bytes).with_context(|| format!("{name} would not start in Lambda"))?;
-        let folder = target.join("lambda").join(function);
+        let folder = packages.join(function);
         fs::create_dir_all(&folder)?;
         put(&folder.join("bootstrap"), &executable)?;
         let allow_list = allow_list.as_deref().filter(|_| function == PRE_PROVISION);
         let package = pack(&bytes, allow_list)?;
-        let path = target.join("lambda").join(format!("{function}.zip"));
+        let path = packages.join(format!("{function}.zip"));
         fs::write(&path, package).with_context(|| format!("cannot write {}", path.display()))?;
         eprintln!("wrote {} ({})", path.display(), architecture(&bytes)?);
     }
     Ok(())
 }
 
-fn target_folder() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => folder.into(),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"),
+fn target_folder() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR") {
+        return Ok(folder.into());
     }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    Ok(workspace.canonicalize()?.join("target"))
 }
 
 fn compile(function: &str, target: &Path) -> Result<PathBuf> {

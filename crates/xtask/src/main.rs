@@ -2,7 +2,8 @@
 //!
 //! `cargo run -p xtask -- model PATH_TO_BOTOCORE_DATA` rewrites `crates/local/model/*.json` from an
 //! installation of botocore, for example `VENV/lib/python3.11/site-packages/botocore/data`.
-//! `cargo run -p xtask -- lambda [ALLOW_LIST]` builds and packs the functions of `crates/lambda` into `target/lambda`.
+//! `cargo run -p xtask -- lambda [ALLOW_LIST [FOLDER]]` builds and packs the functions of `crates/lambda` into a folder,
+//! by default `target/lambda`.
 
 mod lambda;
 mod model;
@@ -14,11 +15,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.as_slice() {
         [chore, data] if chore == "model" => model::extract(Path::new(data)),
-        [chore] if chore == "lambda" => lambda::build(None),
-        [chore, allow_list] if chore == "lambda" => lambda::build(Some(Path::new(allow_list))),
+        [chore, rest @ ..] if chore == "lambda" && rest.len() <= 2 => {
+            let mut rest = rest.iter().map(Path::new);
+            lambda::build(rest.next(), rest.next())
+        }
         _ => {
             eprintln!(
-                "usage: cargo run -p xtask -- model PATH_TO_BOTOCORE_DATA | lambda [ALLOW_LIST]"
+                "usage: cargo run -p xtask -- model PATH_TO_BOTOCORE_DATA | lambda [ALLOW_LIST [FOLDER]]"
             );
             return ExitCode::from(2);
         }

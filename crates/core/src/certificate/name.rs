@@ -4,6 +4,8 @@ use std::fmt;
 
 use x509_parser::{asn1_rs::Tag, x509::X509Name};
 
+use crate::visible::visible;
+
 /// One attribute of a distinguished name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NameAttribute {
@@ -30,16 +32,7 @@ impl fmt::Display for NameAttribute {
             other => other,
         };
         // Control characters of a hostile certificate stay out of the terminal.
-        let value: String = self.value.chars().flat_map(visible).collect();
-        write!(f, "{kind}={value}")
-    }
-}
-
-fn visible(character: char) -> Vec<char> {
-    if character.is_control() {
-        character.escape_default().collect()
-    } else {
-        vec![character]
+        write!(f, "{kind}={}", visible(&self.value))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     mqtt::MqttError,
     names::{NameError, ThingName},
     store::StoreError,
+    visible::visible,
 };
 
 /// What AWS IoT answers on a topic that ends in `/rejected`.
@@ -30,16 +31,15 @@ pub struct Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It comes from a network and goes to a terminal.
-        let plain = |text: &str| text.escape_debug().to_string();
         let message = match self.error_message.as_str() {
             "" => "no message".to_owned(),
-            message => plain(message),
+            message => visible(message),
         };
         write!(
             f,
             "{message} ({} {})",
             self.status_code,
-            plain(&self.error_code)
+            visible(&self.error_code)
         )
     }
 }
@@ -159,6 +159,8 @@ pub enum ClaimError {
     ProvisionedOtherwise {
         /// The device.
         device: ThingName,
+        /// Its thing, which the files have their names of.
+        thing: ThingName,
         /// What differs.
         what: &'static str,
     },
@@ -270,8 +272,8 @@ impl Classified for ClaimError {
             Self::Key(error) => return error.hint(),
             Self::Request(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
-            Self::ProvisionedOtherwise { device, .. } => format!(
-                "pass --renew for a new certificate of the same thing; to begin anew move {device}.key, {device}.crt \
+            Self::ProvisionedOtherwise { device, thing, .. } => format!(
+                "pass --renew for a new certificate of the same thing; to begin anew move {thing}.key, {thing}.crt \
                  and {device}.fleet.json aside"
             ),
             Self::NotValid { device } => format!(

@@ -105,8 +105,11 @@ pub(super) fn present(
         other => other?,
     };
     if let Some(what) = record.asked.difference(asked) {
-        let device = device.clone();
-        return Err(ClaimError::ProvisionedOtherwise { device, what });
+        return Err(ClaimError::ProvisionedOtherwise {
+            device: device.clone(),
+            thing: record.thing_name,
+            what,
+        });
     }
     if !identity.certificate().is_valid_at(now) {
         let device = device.clone();

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::trust::ServerFault;
+use crate::visible::visible;
 
 /// A reason code of the broker, with the reason string that MQTT 5 may add.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -99,7 +100,7 @@ impl fmt::Display for Reason {
         write!(f, "{} (0x{:02X})", self.words, self.code)?;
         match &self.text {
             // The broker's words are data: control characters must not reach a terminal.
-            Some(text) => write!(f, ": {}", text.escape_debug()),
+            Some(text) => write!(f, ": {}", visible(text)),
             None => Ok(()),
         }
     }

@@ -148,6 +148,8 @@ impl Classified for StoreError {
             Self::Directory { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 format!("make it first: mkdir -p {}", path.display())
             }
+            Self::Directory { source, .. } if is_forbidden(source) => WRITABLE.to_owned(),
+            Self::NotADirectory { .. } => "move it aside, or pass --dir with a folder".to_owned(),
             Self::AlreadyExists { .. } => {
                 "pass --dir, or move the old files aside; keys and certificates are never overwritten".to_owned()
             }
@@ -167,7 +169,10 @@ impl Classified for StoreError {
                 format!("make it with: create-root {name}; or pass --dir with the folder it lies in")
             }
             Self::DeviceNotFound { name, .. } => {
-                format!("make it with: provision {name}; or pass --dir with the folder it lies in")
+                format!(
+                    "make it with: provision {name}, or with fleet-provision if it has a claim; or pass --dir with the \
+                     folder it lies in"
+                )
             }
             Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run this as the user the file belongs to".to_owned()
@@ -175,14 +180,7 @@ impl Classified for StoreError {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "free some space and run again; nothing was left behind".to_owned()
             }
-            Self::Write { source, .. }
-                if matches!(
-                    source.kind(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-                ) =>
-            {
-                "pass --dir with a folder that you may write to".to_owned()
-            }
+            Self::Write { source, .. } if is_forbidden(source) => WRITABLE.to_owned(),
             Self::KeyMismatch { .. } => {
                 "both files must come from the same run; in a device's .crt its own certificate comes first".to_owned()
             }
@@ -193,5 +191,14 @@ impl Classified for StoreError {
         })
     }
 }
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+const WRITABLE: &str = "pass --dir with a folder that you may write to";
 
 pub(super) const SYMBOLIC_LINK: &str = "a symbolic link";
