@@ -14,8 +14,8 @@ use jitp_core::template::{
 use crate::account::issuing::Issued;
 use crate::account::things::{CreateThing, UpdateThing};
 use crate::account::{
-    Account, ApiError, CertificateStatus, ThingPrincipalType, Transaction, billing_groups,
-    certificates, groups, policies, principals, things,
+    Account, ApiError, CertificateStatus, ThingPrincipalType, Transaction, certificates, groups,
+    policies, principals, things,
 };
 
 /// What a template made or found.
@@ -160,7 +160,7 @@ impl Run<'_> {
         if let Some(group) = &wanted.billing_group
             && found.billing_group.is_none()
         {
-            billing_groups::add_thing(self.tx, group, name)?;
+            things::join_billing_group(self.tx, name, group)?;
             self.step(format!("thing {name} added to billing group {group}"));
         }
         Ok(())

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::{
-    CertificatePart, CertificateResource, CertificateSource, CertificateSourcePart,
-    CertificateStatus, Filled, PolicyPart, PolicyResource, PolicySource, PolicySourcePart,
-    Template, ThingPart, ThingPrincipalType, ThingResource,
+    CertificatePart, CertificateResource, CertificateSource, CertificateSourcePart, Filled,
+    PolicyPart, PolicyResource, PolicySource, PolicySourcePart, Template, ThingPart, ThingResource,
+    checks::{certificate_status, check_attribute_count, check_document, thing_principal_type},
     error::{Problem, TemplateError},
     expression::{Text, Values},
-    json::child,
-    parse::not_one_of,
     values,
 };
 
@@ -126,32 +124,6 @@ fn fill_thing(thing: &ThingPart, values: &Values<'_>) -> Result<ThingResource, T
     })
 }
 
-/// The number of attributes is fixed by the template, so it is known before any device.
-pub(crate) fn check_attribute_count(thing: &ThingPart) -> Result<(), TemplateError> {
-    let (limit, remedy) = if thing.thing_type_name.is_some() {
-        (values::ATTRIBUTES_WITH_TYPE, "drop some")
-    } else {
-        (
-            values::ATTRIBUTES_WITHOUT_TYPE,
-            "give the thing a ThingTypeName, which allows 50",
-        )
-    };
-    let count = thing.attributes.len();
-    if count <= limit {
-        return Ok(());
-    }
-    let path = format!("{}.Properties.AttributePayload", thing.path);
-    Err(TemplateError::new(
-        path,
-        Problem::TooMany {
-            what: "attributes",
-            count,
-            limit,
-            remedy,
-        },
-    ))
-}
-
 fn fill_certificate(
     part: &CertificatePart,
     values: &Values<'_>,
@@ -182,40 +154,6 @@ fn fill_certificate(
         thing_principal_type: thing_principal_type(part, known)?,
         override_status: part.override_status,
     })
-}
-
-/// The status, if `evaluate` knows it; case does not matter, since the developer guide writes both ACTIVE and Active.
-pub(crate) fn certificate_status(
-    part: &CertificatePart,
-    evaluate: impl Fn(&Text) -> Result<Option<String>, TemplateError>,
-) -> Result<CertificateStatus, TemplateError> {
-    let Some(text) = &part.status else {
-        return Ok(CertificateStatus::Active);
-    };
-    match evaluate(text)? {
-        None => Ok(CertificateStatus::Active),
-        Some(word) if word.eq_ignore_ascii_case("ACTIVE") => Ok(CertificateStatus::Active),
-        Some(word) if word.eq_ignore_ascii_case("INACTIVE") => Ok(CertificateStatus::Inactive),
-        Some(word) => Err(not_one_of(&text.path, &word, &["ACTIVE", "INACTIVE"])),
-    }
-}
-
-pub(crate) fn thing_principal_type(
-    part: &CertificatePart,
-    evaluate: impl Fn(&Text) -> Result<Option<String>, TemplateError>,
-) -> Result<ThingPrincipalType, TemplateError> {
-    let Some(text) = &part.thing_principal_type else {
-        return Ok(ThingPrincipalType::NonExclusive);
-    };
-    match evaluate(text)?.as_deref() {
-        None | Some("NON_EXCLUSIVE_THING") => Ok(ThingPrincipalType::NonExclusive),
-        Some("EXCLUSIVE_THING") => Ok(ThingPrincipalType::Exclusive),
-        Some(word) => Err(not_one_of(
-            &text.path,
-            word,
-            &["EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"],
-        )),
-    }
 }
 
 fn fill_policies(
@@ -254,24 +192,6 @@ fn fill_policies(
         return Err(TemplateError::new("$.Resources", problem));
     }
     Ok(policies)
-}
-
-/// A document is at least a JSON object with statements; its grammar is the policy engine's business.
-pub(crate) fn check_document(path: &str, document: &str) -> Result<(), TemplateError> {
-    let refuse = |rule: String| {
-        let problem = Problem::BadValue {
-            what: "policy document",
-            value: values::quoted(document),
-            rule,
-        };
-        Err(TemplateError::new(path, problem))
-    };
-    match super::json::read(document, 40) {
-        Err(error) => refuse(error.to_string()),
-        Ok(Value::Object(object)) if object.contains_key("Statement") => Ok(()),
-        Ok(Value::Object(_)) => refuse(format!("{} is missing", child("$", "Statement"))),
-        Ok(_) => refuse("it is not a JSON object".to_owned()),
-    }
 }
 
 /// The name a policy gets when a template gives only its document: SHA-1 of the text, 40 upper-case hexadecimal digits.

@@ -21,6 +21,7 @@
 //! ```
 
 mod certain;
+mod checks;
 mod error;
 mod expression;
 mod fill;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::records::BillingGroup;
-use super::{ApiError, State, Transaction, things};
+use super::{ApiError, State, Transaction};
 
 /// A billing group of the account.
 ///
@@ -59,7 +59,7 @@ pub fn update(
     expected_version: Option<u64>,
 ) -> Result<u64, ApiError> {
     let mut group = BillingGroup::clone(&*find(tx, name)?);
-    things::expect_version(name, expected_version, group.version)?;
+    ApiError::expect_version(name, expected_version, group.version)?;
     if let Some(description) = description {
         group.description = Some(description.to_owned());
     }
@@ -81,31 +81,6 @@ pub fn delete(
     let Some(group) = tx.billing_groups.get(name).cloned() else {
         return Ok(());
     };
-    things::expect_version(name, expected_version, group.version)?;
-    for thing in tx.things_of_billing_group(name) {
-        things::set_billing_group(tx, &thing, None)?;
-    }
-    tx.remove_billing_group(name);
-    Ok(())
-}
-
-/// Puts a thing into a billing group, out of any other.
-///
-/// # Errors
-/// `ResourceNotFoundException`.
-pub fn add_thing(tx: &mut Transaction, group: &str, thing: &str) -> Result<(), ApiError> {
-    find(tx, group)?;
-    things::set_billing_group(tx, thing, Some(group))
-}
-
-/// Takes a thing out of a billing group. One that is not in it is already out.
-///
-/// # Errors
-/// `ResourceNotFoundException`.
-pub fn remove_thing(tx: &mut Transaction, group: &str, thing: &str) -> Result<(), ApiError> {
-    find(tx, group)?;
-    if things::find(tx, thing)?.billing_group.as_deref() == Some(group) {
-        things::set_billing_group(tx, thing, None)?;
-    }
-    Ok(())
+    ApiError::expect_version(name, expected_version, group.version)?;
+    tx.remove_billing_group(name)
 }

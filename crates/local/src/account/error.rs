@@ -73,14 +73,20 @@ impl ApiError {
         Self::new("LimitExceededException", message)
     }
 
-    /// `VersionConflictException` for an expected version that is not the present one.
-    pub fn version_conflict(name: &str, expected: u64, version: u64) -> Self {
-        Self::new(
-            "VersionConflictException",
-            format!(
-                "The version for {name} is {version}, which does not match the expected version {expected}."
-            ),
-        )
+    /// Compares the version that a caller expects something to have, if any, with that which it has.
+    ///
+    /// # Errors
+    /// `VersionConflictException`.
+    pub fn expect_version(name: &str, expected: Option<u64>, version: u64) -> Result<(), Self> {
+        match expected {
+            Some(expected) if expected != version => Err(Self::new(
+                "VersionConflictException",
+                format!(
+                    "The version for {name} is {version}, which does not match the expected version {expected}."
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// `InternalFailureException`: the local core itself failed.

@@ -103,7 +103,7 @@ pub fn update(
     expected_version: Option<u64>,
 ) -> Result<u64, ApiError> {
     let mut group = ThingGroup::clone(&*find(tx, name)?);
-    things::expect_version(name, expected_version, group.version)?;
+    ApiError::expect_version(name, expected_version, group.version)?;
     if properties.description.is_some() {
         group.description = properties.description;
     }
@@ -135,7 +135,7 @@ pub fn delete(
     let Some(group) = tx.thing_groups.get(name).cloned() else {
         return Ok(());
     };
-    things::expect_version(name, expected_version, group.version)?;
+    ApiError::expect_version(name, expected_version, group.version)?;
     if !tx.children_of_group(name).is_empty() {
         return Err(ApiError::invalid_request(format!(
             "Cannot delete thing group : {name} when there are still child groups attached to it."

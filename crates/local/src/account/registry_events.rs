@@ -4,8 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::clock::Timestamp;
 use super::records::{Thing, ThingGroup, ThingType};
-use super::transaction::Transaction;
+use super::state::State;
 
 /// A message of the registry.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,9 +26,25 @@ const DELETED: Verb = ("deleted", "DELETED");
 const ADDED: Verb = ("added", "ADDED");
 const REMOVED: Verb = ("removed", "REMOVED");
 
-impl Transaction {
+/// Says what the registry publishes of a change: nothing where its kind is not switched on.
+pub(super) struct Events<'a> {
+    state: &'a State,
+    now: Timestamp,
+}
+
+impl<'a> Events<'a> {
+    /// For a change of this state at this moment.
+    pub(super) fn new(state: &'a State, now: Timestamp) -> Self {
+        Self { state, now }
+    }
+
     /// A thing came, changed or went.
-    pub(super) fn thing_changed(&mut self, before: Option<&Thing>, after: Option<&Thing>) {
+    pub(super) fn thing(
+        &self,
+        before: Option<&Thing>,
+        after: Option<&Thing>,
+    ) -> Vec<RegistryEvent> {
+        let mut events = Vec::new();
         let verb = match (before, after) {
             (None, Some(_)) => Some(CREATED),
             (Some(_), None) => Some(DELETED),
@@ -36,22 +53,24 @@ impl Transaction {
             (None, None) => None,
         };
         if let (Some(verb), Some(thing)) = (verb, after.or(before)) {
-            self.announce("THING", format!("thing/{}", thing.name), verb, || {
-                members(json!({
-                    "thingId": thing.id,
-                    "thingName": thing.name,
-                    "versionNumber": thing.version,
-                    "thingTypeName": thing.type_name,
-                    "attributes": thing.attributes,
-                }))
-            });
+            events.extend(
+                self.event("THING", format!("thing/{}", thing.name), verb, || {
+                    members(json!({
+                        "thingId": thing.id,
+                        "thingName": thing.name,
+                        "versionNumber": thing.version,
+                        "thingTypeName": thing.type_name,
+                        "attributes": thing.attributes,
+                    }))
+                }),
+            );
         }
         let (old, new) = (
             before.and_then(|thing| thing.type_name.as_deref()),
             after.and_then(|thing| thing.type_name.as_deref()),
         );
         if old == new {
-            return;
+            return events;
         }
         for (thing, type_name, verb) in [(before, old, REMOVED), (after, new, ADDED)] {
             let (Some(thing), Some(type_name)) = (thing, type_name) else {
@@ -61,27 +80,28 @@ impl Transaction {
                 "thingTypeAssociation/thing/{}/thingType/{type_name}",
                 thing.name
             );
-            self.announce("THING_TYPE_ASSOCIATION", topic, verb, || {
+            events.extend(self.event("THING_TYPE_ASSOCIATION", topic, verb, || {
                 members(json!({
                     "thingId": thing.id,
                     "thingName": thing.name,
                     "thingTypeName": type_name,
                 }))
-            });
+            }));
         }
+        events
     }
 
     /// A thing type came, changed, was deprecated or went.
-    pub(super) fn thing_type_changed(
-        &mut self,
+    pub(super) fn thing_type(
+        &self,
         before: Option<&ThingType>,
         after: Option<&ThingType>,
-    ) {
+    ) -> Vec<RegistryEvent> {
         let Some((verb, thing_type)) = verb_of(before, after) else {
-            return;
+            return Vec::new();
         };
         let topic = format!("thingType/{}", thing_type.name);
-        self.announce("THING_TYPE", topic, verb, || {
+        let event = self.event("THING_TYPE", topic, verb, || {
             let property = |name: &str| thing_type.properties.get(name).cloned();
             members(json!({
                 "thingTypeId": thing_type.id,
@@ -92,25 +112,26 @@ impl Transaction {
                 "description": property("thingTypeDescription"),
             }))
         });
+        event.into_iter().collect()
     }
 
     /// A thing group came, changed or went; with its parent it is part of a hierarchy.
-    pub(super) fn thing_group_changed(
-        &mut self,
+    pub(super) fn thing_group(
+        &self,
         before: Option<&ThingGroup>,
         after: Option<&ThingGroup>,
-    ) {
+    ) -> Vec<RegistryEvent> {
         let Some((verb, group)) = verb_of(before, after) else {
-            return;
+            return Vec::new();
         };
         let mut above = match &group.parent {
-            Some(parent) => self.group_and_ancestors(parent),
+            Some(parent) => self.state.group_and_ancestors(parent),
             None => Vec::new(),
         };
         let parent = above.first().cloned();
         above.reverse();
         let topic = format!("thingGroup/{}", group.name);
-        self.announce("THING_GROUP", topic, verb, || {
+        let event = self.event("THING_GROUP", topic, verb, || {
             let path = above
                 .iter()
                 .map(|group| json!({ "groupArn": group.arn, "groupId": group.id }));
@@ -126,39 +147,46 @@ impl Transaction {
                 "dynamicGroupMappingId": null,
             }))
         });
+        let mut events: Vec<RegistryEvent> = event.into_iter().collect();
         let verb = match verb {
             CREATED => ADDED,
             DELETED => REMOVED,
-            _ => return,
+            _ => return events,
         };
         if let Some(parent) = parent {
             let topic = format!(
                 "thingGroupHierarchy/thingGroup/{}/childThingGroup/{}",
                 parent.name, group.name
             );
-            self.announce("THING_GROUP_HIERARCHY", topic, verb, || {
+            events.extend(self.event("THING_GROUP_HIERARCHY", topic, verb, || {
                 members(json!({
                     "thingGroupId": parent.id,
                     "thingGroupName": parent.name,
                     "childGroupId": group.id,
                     "childGroupName": group.name,
                 }))
-            });
+            }));
         }
+        events
     }
 
     /// A thing came into a group, or went out of it.
-    pub(super) fn membership_changed(&mut self, group: &str, thing: &str, is_member: bool) {
-        let found = (self.thing_groups.get(group), self.things.get(thing));
-        let (Some(group), Some(thing)) = (found.0.cloned(), found.1.cloned()) else {
-            return;
+    pub(super) fn membership(
+        &self,
+        group: &str,
+        thing: &str,
+        is_member: bool,
+    ) -> Vec<RegistryEvent> {
+        let (groups, things) = (&self.state.thing_groups, &self.state.things);
+        let (Some(group), Some(thing)) = (groups.get(group), things.get(thing)) else {
+            return Vec::new();
         };
         let topic = format!(
             "thingGroupMembership/thingGroup/{}/thing/{}",
             group.name, thing.name
         );
         let verb = if is_member { ADDED } else { REMOVED };
-        self.announce("THING_GROUP_MEMBERSHIP", topic, verb, || {
+        let event = self.event("THING_GROUP_MEMBERSHIP", topic, verb, || {
             members(json!({
                 "groupArn": group.arn,
                 "groupId": group.id,
@@ -167,32 +195,36 @@ impl Transaction {
                 "membershipId": membership_id(&group.id, &thing.id),
             }))
         });
+        event.into_iter().collect()
     }
 
-    /// Publishes an event when the change is stored, if its kind is switched on.
-    fn announce(
-        &mut self,
+    /// An event, if its kind is switched on.
+    fn event(
+        &self,
         kind: &str,
         about: String,
         (past, operation): Verb,
         members: impl FnOnce() -> Map<String, Value>,
-    ) {
-        let enabled = self.event_configurations.enabled.get(kind);
+    ) -> Option<RegistryEvent> {
+        let enabled = self.state.event_configurations.enabled.get(kind);
         if enabled != Some(&true) {
-            return;
+            return None;
         }
         let mut event = Map::from_iter([
             ("eventType".to_owned(), json!(format!("{kind}_EVENT"))),
-            ("eventId".to_owned(), json!(self.new_id())),
-            ("timestamp".to_owned(), json!(self.now().milliseconds())),
+            (
+                "eventId".to_owned(),
+                json!(uuid::Uuid::new_v4().to_string()),
+            ),
+            ("timestamp".to_owned(), json!(self.now.milliseconds())),
             ("operation".to_owned(), json!(operation)),
-            ("accountId".to_owned(), json!(self.scope.account_id)),
+            ("accountId".to_owned(), json!(self.state.scope.account_id)),
         ]);
         event.extend(members());
-        self.publish(RegistryEvent {
+        Some(RegistryEvent {
             topic: format!("$aws/events/{about}/{past}"),
             payload: Value::Object(event).to_string(),
-        });
+        })
     }
 }
 

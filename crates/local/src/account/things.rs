@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::records::Thing;
-use super::{ApiError, State, Transaction};
+use super::{ApiError, State, Transaction, billing_groups, types};
 
 /// Attributes of a thing without a type, and with one (AWS General Reference, "AWS IoT Core endpoints and quotas").
 const ATTRIBUTES_WITHOUT_TYPE: usize = 3;
@@ -75,7 +75,7 @@ pub fn create(tx: &mut Transaction, ask: CreateThing) -> Result<Arc<Thing>, ApiE
         ));
     }
     if let Some(name) = &ask.type_name
-        && super::types::find(tx, name)?.deprecation_date.is_some()
+        && types::find(tx, name)?.deprecation_date.is_some()
     {
         return Err(ApiError::invalid_request(format!(
             // The spelling is AWS's own.
@@ -83,7 +83,7 @@ pub fn create(tx: &mut Transaction, ask: CreateThing) -> Result<Arc<Thing>, ApiE
         )));
     }
     if let Some(name) = &ask.billing_group {
-        super::billing_groups::find(tx, name)?;
+        billing_groups::find(tx, name)?;
     }
     judge_attributes(&attributes, ask.type_name.is_some())?;
     let name = ask.name;
@@ -106,17 +106,14 @@ pub fn create(tx: &mut Transaction, ask: CreateThing) -> Result<Arc<Thing>, ApiE
 /// `ResourceNotFoundException`, `VersionConflictException`, `InvalidRequestException`.
 pub fn update(tx: &mut Transaction, name: &str, ask: UpdateThing) -> Result<(), ApiError> {
     let mut thing = Thing::clone(&*find(tx, name)?);
-    expect_version(name, ask.expected_version, thing.version)?;
+    ApiError::expect_version(name, ask.expected_version, thing.version)?;
     if ask.remove_type && ask.type_name.is_some() {
         return Err(ApiError::invalid_request(
             "thingTypeName and removeThingType exclude each other",
         ));
     }
     if let Some(type_name) = ask.type_name {
-        if super::types::find(tx, &type_name)?
-            .deprecation_date
-            .is_some()
-        {
+        if types::find(tx, &type_name)?.deprecation_date.is_some() {
             return Err(ApiError::invalid_request(format!(
                 "Can not update a thing to use deprecated thing type: {type_name}"
             )));
@@ -138,21 +135,27 @@ pub fn update(tx: &mut Transaction, name: &str, ask: UpdateThing) -> Result<(), 
     tx.put_thing(thing)
 }
 
-/// Puts a thing into a billing group, or takes it out. Version and attributes stay.
+/// Puts a thing into a billing group, out of any other. Version and attributes stay.
 ///
 /// # Errors
 /// `ResourceNotFoundException`.
-pub fn set_billing_group(
-    tx: &mut Transaction,
-    name: &str,
-    group: Option<&str>,
-) -> Result<(), ApiError> {
-    let mut thing = Thing::clone(&*find(tx, name)?);
-    if thing.billing_group.as_deref() == group {
-        return Ok(());
+pub fn join_billing_group(tx: &mut Transaction, name: &str, group: &str) -> Result<(), ApiError> {
+    billing_groups::find(tx, group)?;
+    let thing = find(tx, name)?;
+    tx.put_billing_group_of(&thing, Some(group))
+}
+
+/// Takes a thing out of a billing group. One that is not in it is already out.
+///
+/// # Errors
+/// `ResourceNotFoundException`.
+pub fn leave_billing_group(tx: &mut Transaction, name: &str, group: &str) -> Result<(), ApiError> {
+    billing_groups::find(tx, group)?;
+    let thing = find(tx, name)?;
+    match thing.billing_group.as_deref() == Some(group) {
+        true => tx.put_billing_group_of(&thing, None),
+        false => Ok(()),
     }
-    thing.billing_group = group.map(str::to_owned);
-    tx.put_thing(thing)
 }
 
 /// Deletes a thing; one that does not exist is already deleted.
@@ -167,7 +170,7 @@ pub fn delete(
     let Some(thing) = tx.things.get(name).cloned() else {
         return Ok(());
     };
-    expect_version(name, expected_version, thing.version)?;
+    ApiError::expect_version(name, expected_version, thing.version)?;
     if !tx.principals_of_thing(name).is_empty() {
         return Err(ApiError::invalid_request(format!(
             "Cannot delete. Thing {name} is still attached to one or more principals"
@@ -175,19 +178,6 @@ pub fn delete(
     }
     tx.remove_thing(name);
     Ok(())
-}
-
-pub(super) fn expect_version(
-    name: &str,
-    expected: Option<u64>,
-    version: u64,
-) -> Result<(), ApiError> {
-    match expected {
-        Some(expected) if expected != version => {
-            Err(ApiError::version_conflict(name, expected, version))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn judge_attributes(attributes: &BTreeMap<String, String>, typed: bool) -> Result<(), ApiError> {

@@ -1,5 +1,7 @@
 //! One change of an account: a private copy of the state, the records to write, and what to tell listeners.
 
+mod registry;
+
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,11 +10,10 @@ use serde::Serialize;
 
 use super::clock::Timestamp;
 use super::error::ApiError;
-use super::index::{remove_entry, remove_from};
+use super::index::remove_from;
 use super::records::{
-    BillingGroup, CaCertificate, Certificate, EventConfigurations, Function, OwnershipToken,
-    Policy, ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup, ThingPrincipalType,
-    ThingType,
+    CaCertificate, Certificate, EventConfigurations, Function, OwnershipToken, Policy,
+    ProvisioningClaim, ProvisioningTemplate, Role,
 };
 use super::registry_events::RegistryEvent;
 use super::state::State;
@@ -80,10 +81,6 @@ impl Transaction {
         if !self.changes.contains(&change) {
             self.changes.push(change);
         }
-    }
-
-    pub(super) fn publish(&mut self, event: RegistryEvent) {
-        self.events.push(event);
     }
 
     fn keep<T: Serialize>(
@@ -217,33 +214,6 @@ impl Transaction {
         }
     }
 
-    // Things
-
-    pub(crate) fn put_thing(&mut self, thing: Thing) -> Result<(), ApiError> {
-        self.keep(space::THING, &thing.name, &thing)?;
-        self.tell(Change::Thing {
-            name: thing.name.clone(),
-        });
-        let before = self.state.things.get(&thing.name).cloned();
-        self.thing_changed(before.as_deref(), Some(&thing));
-        self.state.insert_thing(thing);
-        Ok(())
-    }
-
-    pub(crate) fn remove_thing(&mut self, name: &str) {
-        for group in self.state.groups_of_thing(name) {
-            self.remove_member(&group, name);
-        }
-        if let Some(thing) = self.state.things.remove(name) {
-            self.state.unindex_thing(&thing);
-            self.forget(space::THING, name);
-            self.tell(Change::Thing {
-                name: name.to_owned(),
-            });
-            self.thing_changed(Some(&thing), None);
-        }
-    }
-
     // Policies
 
     pub(crate) fn put_policy(&mut self, policy: Policy) -> Result<(), ApiError> {
@@ -290,111 +260,6 @@ impl Transaction {
         } else if let Some(group) = self.state.scope.name_in(target, "thinggroup") {
             let name = group.to_owned();
             self.tell(Change::Group { name });
-        }
-    }
-
-    // Principals of things
-
-    pub(crate) fn put_principal(
-        &mut self,
-        thing: &str,
-        principal: &str,
-        kind: ThingPrincipalType,
-    ) -> Result<(), ApiError> {
-        self.keep(space::PRINCIPAL, &pair(thing, principal), &kind)?;
-        self.state.insert_principal(thing, principal, kind);
-        self.tell_attachment(principal);
-        Ok(())
-    }
-
-    pub(crate) fn remove_principal(&mut self, thing: &str, principal: &str) {
-        remove_entry(&mut self.state.principals_by_thing, thing, principal);
-        remove_entry(&mut self.state.things_by_principal, principal, thing);
-        self.forget(space::PRINCIPAL, &pair(thing, principal));
-        self.tell_attachment(principal);
-    }
-
-    // Thing types, groups, billing groups
-
-    pub(crate) fn put_thing_type(&mut self, thing_type: ThingType) -> Result<(), ApiError> {
-        self.keep(space::THING_TYPE, &thing_type.name, &thing_type)?;
-        let name = thing_type.name.clone();
-        let before = self.state.thing_types.get(&name).cloned();
-        self.thing_type_changed(before.as_deref(), Some(&thing_type));
-        self.state.thing_types.insert(name, Arc::new(thing_type));
-        Ok(())
-    }
-
-    pub(crate) fn remove_thing_type(&mut self, name: &str) {
-        if let Some(thing_type) = self.state.thing_types.remove(name) {
-            self.forget(space::THING_TYPE, name);
-            self.remove_tags(&thing_type.arn);
-            self.thing_type_changed(Some(&thing_type), None);
-        }
-    }
-
-    pub(crate) fn put_thing_group(&mut self, group: ThingGroup) -> Result<(), ApiError> {
-        self.keep(space::THING_GROUP, &group.name, &group)?;
-        self.tell(Change::Group {
-            name: group.name.clone(),
-        });
-        let before = self.state.thing_groups.get(&group.name).cloned();
-        self.thing_group_changed(before.as_deref(), Some(&group));
-        self.state.insert_thing_group(group);
-        Ok(())
-    }
-
-    pub(crate) fn remove_thing_group(&mut self, name: &str) {
-        for thing in self.state.things_of_group(name) {
-            self.remove_member(name, &thing);
-        }
-        if let Some(group) = self.state.thing_groups.remove(name) {
-            for policy in self.state.policy_names_of_target(&group.arn) {
-                self.remove_attachment(&policy, &group.arn);
-            }
-            if let Some(parent) = &group.parent {
-                remove_from(&mut self.state.children_by_group, parent, name);
-            }
-            self.forget(space::THING_GROUP, name);
-            self.remove_tags(&group.arn);
-            self.tell(Change::Group {
-                name: name.to_owned(),
-            });
-            self.thing_group_changed(Some(&group), None);
-        }
-    }
-
-    pub(crate) fn put_member(&mut self, group: &str, thing: &str) -> Result<(), ApiError> {
-        self.keep(space::MEMBER, &pair(group, thing), &())?;
-        self.state.insert_member(group, thing);
-        self.membership_changed(group, thing, true);
-        self.tell(Change::Thing {
-            name: thing.to_owned(),
-        });
-        Ok(())
-    }
-
-    pub(crate) fn remove_member(&mut self, group: &str, thing: &str) {
-        remove_from(&mut self.state.things_by_group, group, thing);
-        remove_from(&mut self.state.groups_by_thing, thing, group);
-        self.forget(space::MEMBER, &pair(group, thing));
-        self.membership_changed(group, thing, false);
-        self.tell(Change::Thing {
-            name: thing.to_owned(),
-        });
-    }
-
-    pub(crate) fn put_billing_group(&mut self, group: BillingGroup) -> Result<(), ApiError> {
-        self.keep(space::BILLING_GROUP, &group.name, &group)?;
-        let name = group.name.clone();
-        self.state.billing_groups.insert(name, Arc::new(group));
-        Ok(())
-    }
-
-    pub(crate) fn remove_billing_group(&mut self, name: &str) {
-        if let Some(group) = self.state.billing_groups.remove(name) {
-            self.forget(space::BILLING_GROUP, name);
-            self.remove_tags(&group.arn);
         }
     }
 

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use futures::stream;
 use serde_json::{Map, Value};
 
+use super::ControlSettings;
 use crate::account::ApiError;
+use crate::diary::Entry;
 use crate::model::{self, Operation, Service, ShapeKind};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -62,7 +64,23 @@ pub(super) fn success(operation: &Operation, answer: Answer, request_id: &str) -
     }
 }
 
-pub(super) fn failure(service: Option<Service>, error: &ApiError, request_id: &str) -> Response {
+/// Tells the diary of a refusal, and answers it.
+pub(super) fn refuse(
+    settings: &ControlSettings,
+    service: Option<Service>,
+    operation: &str,
+    error: &ApiError,
+    request_id: &str,
+) -> Response {
+    let sentence = match operation {
+        "" => error.message.clone(),
+        operation => format!("{operation}: {}", error.message),
+    };
+    settings.diary.record(Entry::answer(error.code, sentence));
+    failure(service, error, request_id)
+}
+
+fn failure(service: Option<Service>, error: &ApiError, request_id: &str) -> Response {
     // AWS Lambda spells it one way or the other.
     let spelled = service.and_then(|service| {
         let shapes = model::table(service).shapes();

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Handler;
-use super::fields::{name_or_arn, put, tags, text_in};
+use super::fields::{group_and_thing, put, tags, text_in};
 use super::paging::Page;
-use crate::account::{Account, ApiError, billing_groups};
+use crate::account::{Account, ApiError, billing_groups, things};
 use crate::model::Input;
 
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
@@ -81,29 +81,15 @@ fn delete(account: &Account, input: &Input) -> Result<Value, ApiError> {
     Ok(Value::Null)
 }
 
-fn group_and_thing(account: &Account, input: &Input) -> Result<(String, String), ApiError> {
-    let scope = &account.snapshot().scope;
-    Ok((
-        name_or_arn(
-            input,
-            scope,
-            "billingGroupName",
-            "billingGroupArn",
-            "billinggroup",
-        )?,
-        name_or_arn(input, scope, "thingName", "thingArn", "thing")?,
-    ))
-}
-
 fn add_thing(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (group, thing) = group_and_thing(account, input)?;
-    account.write(|tx| billing_groups::add_thing(tx, &group, &thing))?;
+    let (group, thing) = group_and_thing(&account.snapshot().scope, input, "billingGroup")?;
+    account.write(|tx| things::join_billing_group(tx, &thing, &group))?;
     Ok(Value::Null)
 }
 
 fn remove_thing(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (group, thing) = group_and_thing(account, input)?;
-    account.write(|tx| billing_groups::remove_thing(tx, &group, &thing))?;
+    let (group, thing) = group_and_thing(&account.snapshot().scope, input, "billingGroup")?;
+    account.write(|tx| things::leave_billing_group(tx, &thing, &group))?;
     Ok(Value::Null)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::account::{ApiError, CertificateStatus};
+use crate::account::{ApiError, CertificateStatus, Scope};
 use crate::model::Input;
 
 /// `tags` as a map; of a repeated key the last value counts.
@@ -51,17 +51,24 @@ pub(super) fn put(object: &mut Map<String, Value>, name: &str, value: Option<imp
     }
 }
 
-/// A name given directly, or as the ARN of a resource of `kind`.
-pub(super) fn name_or_arn(
+/// The group of a kind (`thingGroup`, `billingGroup`) and the thing that a request names.
+pub(super) fn group_and_thing(
+    scope: &Scope,
     input: &Input,
-    scope: &crate::account::Scope,
-    name: &str,
-    arn: &str,
     kind: &str,
-) -> Result<String, ApiError> {
+) -> Result<(String, String), ApiError> {
+    Ok((
+        name_or_arn(scope, input, kind)?,
+        name_or_arn(scope, input, "thing")?,
+    ))
+}
+
+/// A name given directly, or in an ARN.
+fn name_or_arn(scope: &Scope, input: &Input, kind: &str) -> Result<String, ApiError> {
+    let (name, arn) = (&format!("{kind}Name"), &format!("{kind}Arn"));
     let named = input.text(name);
     let from_arn = match input.text(arn) {
-        Some(text) => Some(scope.name_in(text, kind).ok_or_else(|| {
+        Some(text) => Some(scope.name_in(text, &kind.to_lowercase()).ok_or_else(|| {
             ApiError::invalid_request(format!("{arn} is not an ARN of this account and region"))
         })?),
         None => None,

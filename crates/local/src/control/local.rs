@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::faults::Fault;
-use super::{ControlSettings, answer, operations, serve};
+use super::{ControlSettings, answer, operations};
 use crate::account::ApiError;
 
 /// Answers `METHOD /_local/WHAT`.
@@ -27,7 +27,7 @@ pub(super) fn respond(
     };
     match outcome {
         Ok(value) => answer::json(200, &value, request_id),
-        Err(error) => serve::refuse(settings, None, "", &error, request_id),
+        Err(error) => answer::refuse(settings, None, "", &error, request_id),
     }
 }
 

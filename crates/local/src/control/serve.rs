@@ -15,11 +15,8 @@ use tokio::time::{sleep, timeout};
 use super::faults::FaultKind;
 use super::query::QueryService;
 use super::scope::Signed;
-use super::{
-    Answer, ControlSettings, Meaning, QUERY_SERVICES, Server, answer, local, query, scope, sts,
-};
+use super::{Answer, Meaning, QUERY_SERVICES, Server, answer, local, query, scope, sts};
 use crate::account::ApiError;
-use crate::diary::Entry;
 use crate::model::{self, Form, Route, Service, read_input};
 
 /// Largest body read, in octets; the largest modelled member is far smaller.
@@ -53,14 +50,14 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
     };
     let body = match read_body(body, longest).await {
         Ok(body) => body,
-        Err(error) => return refuse(settings, None, "", &error, &request_id),
+        Err(error) => return answer::refuse(settings, None, "", &error, &request_id),
     };
     if let Some(what) = parts.uri.path().strip_prefix("/_local/") {
         return local::respond(settings, parts.method.as_str(), what, &body, &request_id);
     }
     match find(&signed, &parts, &body) {
         Ok(found) => server.meet(&found, &parts, &body, &request_id).await,
-        Err(error) => refuse(settings, None, "", &error, &request_id),
+        Err(error) => answer::refuse(settings, None, "", &error, &request_id),
     }
 }
 
@@ -201,7 +198,7 @@ impl Server {
     fn refuse(&self, found: &Found<'_>, error: &ApiError, request_id: &str) -> Response {
         match found {
             Found::Query(service, _) => query::refuse(&self.settings, service, error, request_id),
-            Found::Modelled(service, route) => refuse(
+            Found::Modelled(service, route) => answer::refuse(
                 &self.settings,
                 Some(*service),
                 &route.operation.name,
@@ -297,20 +294,4 @@ fn throttled() -> ApiError {
 
 fn crashed(operation: &str) -> ApiError {
     ApiError::internal(format!("{operation} failed inside the local core"))
-}
-
-/// Tells the diary of a refusal, and answers it.
-pub(super) fn refuse(
-    settings: &ControlSettings,
-    service: Option<Service>,
-    operation: &str,
-    error: &ApiError,
-    request_id: &str,
-) -> Response {
-    let sentence = match operation {
-        "" => error.message.clone(),
-        operation => format!("{operation}: {}", error.message),
-    };
-    settings.diary.record(Entry::answer(error.code, sentence));
-    answer::failure(service, error, request_id)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Handler;
-use super::fields::{name_or_arn, put, tags, text_in, texts};
+use super::fields::{group_and_thing, put, tags, text_in, texts};
 use super::paging::Page;
 use crate::account::groups::{self, GroupProperties};
 use crate::account::{Account, ApiError, State, ThingGroup, things};
@@ -141,28 +141,14 @@ fn delete(account: &Account, input: &Input) -> Result<Value, ApiError> {
     Ok(Value::Null)
 }
 
-fn group_and_thing(account: &Account, input: &Input) -> Result<(String, String), ApiError> {
-    let scope = &account.snapshot().scope;
-    Ok((
-        name_or_arn(
-            input,
-            scope,
-            "thingGroupName",
-            "thingGroupArn",
-            "thinggroup",
-        )?,
-        name_or_arn(input, scope, "thingName", "thingArn", "thing")?,
-    ))
-}
-
 fn add_thing(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (group, thing) = group_and_thing(account, input)?;
+    let (group, thing) = group_and_thing(&account.snapshot().scope, input, "thingGroup")?;
     account.write(|tx| groups::add_thing(tx, &group, &thing))?;
     Ok(Value::Null)
 }
 
 fn remove_thing(account: &Account, input: &Input) -> Result<Value, ApiError> {
-    let (group, thing) = group_and_thing(account, input)?;
+    let (group, thing) = group_and_thing(&account.snapshot().scope, input, "thingGroup")?;
     account.write(|tx| groups::remove_thing(tx, &group, &thing))?;
     Ok(Value::Null)
 }

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{
     CertificateSourcePart, LONGEST_BODY, Parameter, PolicySourcePart, Template,
+    checks::{self, not_one_of},
     error::{Problem, TemplateError},
     expression::{Mappings, Node, Room, Scope, Text, is_function, wrong_type},
-    fill,
     json::{self, child},
     suggest::did_you_mean,
     values,
@@ -234,7 +234,7 @@ fn check_constants(template: &Template) -> Result<(), TemplateError> {
             values::ATTRIBUTE_NAME.check(&text.path, name)?;
             check(text, &values::ATTRIBUTE_VALUE)?;
         }
-        fill::check_attribute_count(thing)?;
+        checks::check_attribute_count(thing)?;
         if let Some(text) = &thing.thing_type_name {
             check(text, &values::THING_TYPE_NAME)?;
         }
@@ -250,8 +250,8 @@ fn check_constants(template: &Template) -> Result<(), TemplateError> {
         }
     }
     if let Some(certificate) = &template.certificate {
-        fill::certificate_status(certificate, |text| Ok(text.constant(mappings)))?;
-        fill::thing_principal_type(certificate, |text| Ok(text.constant(mappings)))?;
+        checks::certificate_status(certificate, |text| Ok(text.constant(mappings)))?;
+        checks::thing_principal_type(certificate, |text| Ok(text.constant(mappings)))?;
         if let CertificateSourcePart::Id(text) = &certificate.source {
             check(text, &values::CERTIFICATE_ID_RULE)?;
         }
@@ -261,7 +261,7 @@ fn check_constants(template: &Template) -> Result<(), TemplateError> {
             PolicySourcePart::Name(text) => check(text, &values::POLICY_NAME)?,
             PolicySourcePart::Text(text) => {
                 if let Some(document) = text.constant(mappings) {
-                    fill::check_document(&text.path, &document)?;
+                    checks::check_document(&text.path, &document)?;
                 }
             }
             PolicySourcePart::Object(_) => {}
@@ -302,13 +302,4 @@ fn unknown_key(path: &str, key: &str, known: &[&str]) -> TemplateError {
 
 fn missing(path: &str, key: &'static str, remedy: &'static str) -> TemplateError {
     TemplateError::new(path, Problem::Missing { key, remedy })
-}
-
-pub(crate) fn not_one_of(path: &str, found: &str, allowed: &[&str]) -> TemplateError {
-    let problem = Problem::NotOneOf {
-        found: found.to_owned(),
-        suggestion: did_you_mean(found, allowed.iter().copied()),
-        allowed: allowed.join(", "),
-    };
-    TemplateError::new(path, problem)
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{known_keys, missing, not_one_of, object, unknown_key};
+use super::super::checks::not_one_of;
+use super::{known_keys, missing, object, unknown_key};
 use crate::template::{
     CertificatePart, CertificateSourcePart, Override, OverrideSettings, PolicyPart,
     PolicySourcePart, ThingPart,
