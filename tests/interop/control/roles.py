@@ -23,14 +23,15 @@ REGISTRATION = "arn:aws:iam::aws:policy/service-role/AWSIoTThingsRegistration"
 @case
 def a_role_is_made_read_changed_and_deleted(core):
     iam, name = boto3.client("iam"), unique("role")
-    tags = [{"Key": "owner", "Value": "<fleet> & co"}]
+    # What XML escapes is allowed in a description, and in a tag is not.
+    described, tags = "for <a fleet> & co", [{"Key": "owner", "Value": "fleet @ home"}]
     made = iam.create_role(
-        RoleName=name, AssumeRolePolicyDocument=TRUST, Description="for a fleet", Tags=tags
+        RoleName=name, AssumeRolePolicyDocument=TRUST, Description=described, Tags=tags
     )["Role"]
     assert made["Arn"].endswith(f":role/{name}") and made["RoleId"].startswith("AROA")
     assert made["AssumeRolePolicyDocument"] == json.loads(TRUST), made
     found = iam.get_role(RoleName=name)["Role"]
-    assert found["Tags"] == tags and found["Description"] == "for a fleet", found
+    assert found["Tags"] == tags and found["Description"] == described, found
     assert found["MaxSessionDuration"] == 3600 and found["CreateDate"] == made["CreateDate"]
     assert name in [role["RoleName"] for role in iam.list_roles()["Roles"]]
 
