@@ -10,7 +10,7 @@ use jitp_cli::{Common, Failure, Report, Result};
 use jitp_cloud::{Change, Cloud, CloudSettings, NewClaim, claim_policy_name};
 use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, Validity};
 use jitp_core::names::{CaName, PolicyName, TemplateName, ThingName};
-use jitp_core::store::{Files, Store};
+use jitp_core::store::{Files, KeyFile, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -123,7 +123,10 @@ async fn permanent(
     let ca = match &arguments.ca {
         Some(name) => {
             let passphrase = common.passphrase();
-            let passphrase = passphrase.as_ref().map(|bytes| bytes.as_slice());
+            let passphrase = KeyFile {
+                path: None,
+                passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
+            };
             Some(store.load_ca_with(name, passphrase)?)
         }
         None => None,

@@ -9,7 +9,7 @@ use jitp_cloud::{Cloud, CloudSettings, CreatedThing, Creation, CreationOutcome, 
 use jitp_core::ca::{KeyType, Profile, Validity};
 use jitp_core::csr::SigningRequest;
 use jitp_core::names::{CaName, ThingName};
-use jitp_core::store::Store;
+use jitp_core::store::{KeyFile, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -113,7 +113,10 @@ async fn create_thing(arguments: Arguments, common: &Common) -> Result<()> {
         true => None,
         false => {
             let passphrase = common.passphrase();
-            let passphrase = passphrase.as_ref().map(|bytes| bytes.as_slice());
+            let passphrase = KeyFile {
+                path: None,
+                passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
+            };
             let ca = store.load_ca_with(&flags.ca, passphrase)?;
             ca.check_valid_at(now)?;
             Some(ca)

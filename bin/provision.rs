@@ -8,7 +8,7 @@ use jitp_cloud::{Cloud, CloudSettings};
 use jitp_core::ca::{Asked, Attribute, DeviceSubject, KeyType, Profile, Validity};
 use jitp_core::failure::Class;
 use jitp_core::names::{CaName, ThingName};
-use jitp_core::store::{Files, Store};
+use jitp_core::store::{Files, KeyFile, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -225,7 +225,10 @@ fn issue(store: &Store, arguments: &Arguments, common: &Common) -> Result<String
     let passphrase = common.passphrase();
     let ca = store.load_ca_with(
         &arguments.ca,
-        passphrase.as_ref().map(|bytes| bytes.as_slice()),
+        KeyFile {
+            path: None,
+            passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
+        },
     )?;
     let profile = arguments.certificate.profile();
     let issued = ca.issue(subject, &profile, OffsetDateTime::now_utc())?;

@@ -11,7 +11,7 @@ use jitp_cloud::{
 use jitp_core::failure::Class;
 use jitp_core::names::{CaName, TemplateName};
 use jitp_core::role::RoleArn;
-use jitp_core::store::Store;
+use jitp_core::store::{KeyFile, Store};
 use jitp_core::template::Template;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -99,7 +99,10 @@ async fn register(arguments: Arguments, common: &Common) -> Result<()> {
     let passphrase = common.passphrase();
     let ca = Store::open(&common.dir)?.load_ca_with(
         &arguments.ca,
-        passphrase.as_ref().map(|bytes| bytes.as_slice()),
+        KeyFile {
+            path: None,
+            passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
+        },
     )?;
     let now = OffsetDateTime::now_utc();
     ca.check_valid_at(now)?;

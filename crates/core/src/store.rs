@@ -16,6 +16,7 @@ use std::{
 };
 
 use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
 pub use error::StoreError;
 pub use provisioning::ProvisioningFolder;
@@ -23,7 +24,7 @@ use staged::{Published, Staged, sync_directory};
 pub use things::ThingFiles;
 
 use crate::{
-    ca::{CaError, CertificateAuthority, IssuedDevice, PrivateKey},
+    ca::{CaError, CertificateAuthority, ExternalKey, IssuedDevice, PrivateKey},
     certificate::Certificate,
     names::{CaName, ThingName},
 };
@@ -41,6 +42,15 @@ pub struct Files {
     pub key: PathBuf,
     /// The certificate in PEM; for a device followed by its CA's.
     pub certificate: PathBuf,
+}
+
+/// The file of a CA's key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyFile<'a> {
+    /// Where it is; `None` for beside the certificate, `CN.ca.key`.
+    pub path: Option<&'a Path>,
+    /// What encrypts it. Without, it is not encrypted.
+    pub passphrase: Option<&'a [u8]>,
 }
 
 /// A device's key and certificates, read from its files and found to belong together.
@@ -111,6 +121,17 @@ impl Store {
         }
     }
 
+    fn ca_files_with(&self, name: &CaName, key: Option<&Path>) -> Files {
+        let files = self.ca_files(name);
+        match key {
+            Some(key) => Files {
+                key: key.to_owned(),
+                ..files
+            },
+            None => files,
+        }
+    }
+
     /// The files of a device, whether they exist or not.
     pub fn device_files(&self, name: &ThingName) -> Files {
         Files {
@@ -124,7 +145,19 @@ impl Store {
     /// # Errors
     /// As [`Store::save_ca`].
     pub fn check_ca_is_free(&self, name: &CaName) -> Result<(), StoreError> {
-        check_free(&self.ca_files(name))
+        self.check_ca_is_free_with(name, None)
+    }
+
+    /// As [`Store::check_ca_is_free`], with the key in another file than `CN.ca.key`.
+    ///
+    /// # Errors
+    /// As [`Store::save_ca_with`].
+    pub fn check_ca_is_free_with(
+        &self,
+        name: &CaName,
+        key: Option<&Path>,
+    ) -> Result<(), StoreError> {
+        check_free(&self.ca_files_with(name, key))
     }
 
     /// Whether the files of a device could be written; to be asked before work that takes long.
@@ -135,14 +168,38 @@ impl Store {
         check_free(&self.device_files(name))
     }
 
-    /// Writes a CA's key and certificate.
+    /// Writes a CA's certificate and, unless it is held elsewhere, its key, which is not encrypted.
     ///
     /// # Errors
     /// When one of the files exists, something else is in its way, or it cannot be written; then neither of them is left
     /// behind by this call.
     pub fn save_ca(&self, name: &CaName, ca: &CertificateAuthority) -> Result<Files, StoreError> {
-        let files = self.ca_files(name);
-        self.publish(&files, ca.private_key(), ca.certificate_pem())?;
+        self.save_ca_with(name, ca, KeyFile::default())
+    }
+
+    /// As [`Store::save_ca`], with the key in a file as told.
+    ///
+    /// # Errors
+    /// As [`Store::save_ca`], and when the passphrase is too short.
+    pub fn save_ca_with(
+        &self,
+        name: &CaName,
+        ca: &CertificateAuthority,
+        key_file: KeyFile<'_>,
+    ) -> Result<Files, StoreError> {
+        let files = self.ca_files_with(name, key_file.path);
+        let key = match (ca.private_key(), key_file.passphrase) {
+            (None, _) => None,
+            (Some(key), None) => Some(key.to_pem()),
+            (Some(key), Some(passphrase)) => {
+                let pem = key.to_encrypted_pem(passphrase);
+                Some(pem.map_err(|source| StoreError::Key {
+                    path: files.key.clone(),
+                    source,
+                })?)
+            }
+        };
+        self.publish(&files, key, ca.certificate_pem())?;
         Ok(files)
     }
 
@@ -152,7 +209,11 @@ impl Store {
     /// As [`Store::save_ca`].
     pub fn save_device(&self, device: &IssuedDevice) -> Result<Files, StoreError> {
         let files = self.device_files(device.thing_name());
-        self.publish(&files, device.private_key(), &device.chain_pem())?;
+        self.publish(
+            &files,
+            Some(device.private_key().to_pem()),
+            &device.chain_pem(),
+        )?;
         Ok(files)
     }
 
@@ -161,43 +222,48 @@ impl Store {
     /// # Errors
     /// When a file is missing or is not what it should be, or key and certificate do not belong together.
     pub fn load_ca(&self, name: &CaName) -> Result<CertificateAuthority, StoreError> {
-        self.load_ca_with(name, None)
+        self.load_ca_with(name, KeyFile::default())
     }
 
-    /// Loads a CA; `passphrase` opens its key if that is encrypted.
+    /// Loads a CA whose key is in a file as told. A passphrase for a key that is not encrypted is ignored.
     ///
     /// # Errors
     /// As [`Store::load_ca`].
     pub fn load_ca_with(
         &self,
         name: &CaName,
-        passphrase: Option<&[u8]>,
+        key_file: KeyFile<'_>,
     ) -> Result<CertificateAuthority, StoreError> {
-        let files = self.ca_files(name);
-        let pair = read_pair(&files)?.ok_or_else(|| StoreError::CaNotFound {
-            name: name.clone(),
-            path: files.certificate.clone(),
-        })?;
-        CertificateAuthority::load(&pair.certificate, &pair.key, passphrase).map_err(|error| {
-            match error {
-                CaError::Key(source) => StoreError::Key {
-                    path: files.key,
-                    source,
-                },
-                CaError::Certificate(source) => StoreError::Certificate {
+        let files = self.ca_files_with(name, key_file.path);
+        let pair = match read_pair(&files) {
+            Ok(Some(pair)) => pair,
+            Ok(None) => {
+                return Err(StoreError::CaNotFound {
+                    name: name.clone(),
                     path: files.certificate,
-                    source,
-                },
-                CaError::KeyMismatch { .. } => StoreError::KeyMismatch {
-                    key: files.key,
-                    certificate: files.certificate,
-                },
-                source => StoreError::Ca {
-                    path: files.certificate,
-                    source: Box::new(source),
-                },
+                });
             }
-        })
+            Err(StoreError::CertificateWithoutKey { key, certificate }) => {
+                return Err(StoreError::CaWithoutKey { key, certificate });
+            }
+            Err(error) => return Err(error),
+        };
+        CertificateAuthority::load(&pair.certificate, &pair.key, key_file.passphrase)
+            .map_err(|error| unusable(error, files))
+    }
+
+    /// Loads a CA whose key is held elsewhere.
+    ///
+    /// # Errors
+    /// When the certificate is missing or is not what it should be, or the key is not that of the certificate.
+    pub fn load_external_ca(
+        &self,
+        name: &CaName,
+        key: Box<dyn ExternalKey>,
+    ) -> Result<CertificateAuthority, StoreError> {
+        let certificate = self.load_ca_certificate(name)?;
+        CertificateAuthority::load_external(certificate.to_pem(), key)
+            .map_err(|error| unusable(error, self.ca_files(name)))
     }
 
     /// Loads a CA's certificate without its key, which may be elsewhere.
@@ -263,22 +329,26 @@ impl Store {
         }
     }
 
-    /// Both files or none. A crash in between can leave the key alone, which the next run recognises.
+    /// Both files or none; the certificate alone if its key is not to be in a file. A crash in between can leave the key alone, which the next run recognises.
     fn publish(
         &self,
         files: &Files,
-        key: &PrivateKey,
+        key: Option<Zeroizing<String>>,
         certificate: &str,
     ) -> Result<(), StoreError> {
         check_free(files)?;
         // Both are on the disk before the first has its name: what can fail (no space, no right to write) fails here,
         // and leaves nothing.
-        let key = Staged::write(
-            &self.dir,
-            &files.key,
-            key.to_pem().as_bytes(),
-            staged::SECRET,
-        )?;
+        let key = key
+            .map(|pem| {
+                Staged::write(
+                    folder_of(&files.key),
+                    &files.key,
+                    pem.as_bytes(),
+                    staged::SECRET,
+                )
+            })
+            .transpose()?;
         let certificate = Staged::write(
             &self.dir,
             &files.certificate,
@@ -286,7 +356,10 @@ impl Store {
             staged::PUBLIC,
         )?;
         let mut published = Published::default();
-        published.add(key, &files.key)?;
+        if let Some(key) = key {
+            published.add(key, &files.key)?;
+            sync_directory(folder_of(&files.key))?;
+        }
         published.add(certificate, &files.certificate)?;
         sync_directory(&self.dir)?;
         published.keep();
@@ -353,6 +426,28 @@ fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
+    }
+}
+
+/// Why a CA's files are of no use, by the name of the one at fault.
+fn unusable(error: CaError, files: Files) -> StoreError {
+    match error {
+        CaError::Key(source) => StoreError::Key {
+            path: files.key,
+            source,
+        },
+        CaError::Certificate(source) => StoreError::Certificate {
+            path: files.certificate,
+            source,
+        },
+        CaError::KeyMismatch { .. } if files.key.exists() => StoreError::KeyMismatch {
+            key: files.key,
+            certificate: files.certificate,
+        },
+        source => StoreError::Ca {
+            path: files.certificate,
+            source: Box::new(source),
+        },
     }
 }
 

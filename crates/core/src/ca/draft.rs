@@ -5,7 +5,9 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 
-use super::{key::PrivateKey, key_type::KeyType, profile::Window, subject::Subject};
+use super::{
+    key::PrivateKey, key_type::KeyType, profile::Window, signer::Signer, subject::Subject,
+};
 
 /// What a certificate is for; its extensions follow from that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,7 +26,7 @@ pub(super) struct Request<'a> {
     pub(super) purpose: Purpose,
     pub(super) subject: &'a Subject,
     /// The key it certifies.
-    pub(super) key: &'a PrivateKey,
+    pub(super) key: PublicHalf<'a>,
     pub(super) key_id: &'a [u8],
     pub(super) serial: [u8; 20],
     pub(super) window: Window,
@@ -83,7 +85,7 @@ impl Draft {
             None => issuer.distinguished_name = params.distinguished_name.clone(),
         }
         let issuer = Issuer::from_params(&issuer, NoSignature(request.signer));
-        let unsigned = params.signed_by(&PublicHalf(request.key), &issuer)?;
+        let unsigned = params.signed_by(&request.key, &issuer)?;
         Self::from_unsigned(unsigned.der(), request.issuer)
             .ok_or(rcgen::Error::CouldNotParseCertificate)
     }
@@ -143,15 +145,39 @@ pub(super) fn placeholder(signer: KeyType) -> Vec<u8> {
     }
 }
 
-struct PublicHalf<'a>(&'a PrivateKey);
+/// The public half of a key, wherever the private one is.
+#[derive(Clone, Copy)]
+pub(super) struct PublicHalf<'a> {
+    pub(super) key_type: KeyType,
+    /// As it stands in a certificate's bit string.
+    pub(super) bits: &'a [u8],
+}
+
+impl<'a> PublicHalf<'a> {
+    pub(super) fn of(signer: &'a Signer) -> Self {
+        Self {
+            key_type: signer.key_type(),
+            bits: signer.public_key(),
+        }
+    }
+}
+
+impl<'a> From<&'a PrivateKey> for PublicHalf<'a> {
+    fn from(key: &'a PrivateKey) -> Self {
+        Self {
+            key_type: key.key_type(),
+            bits: key.public_key(),
+        }
+    }
+}
 
 impl PublicKeyData for PublicHalf<'_> {
     fn der_bytes(&self) -> &[u8] {
-        self.0.public_key()
+        self.bits
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        self.0.key_type().algorithm()
+        self.key_type.algorithm()
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use time::OffsetDateTime;
 
-use super::{KeyError, LintError, SubjectError, profile::instant};
+use super::{ExternalKeyError, KeyError, LintError, SubjectError, profile::instant};
 use crate::{
     certificate::CertificateError,
     failure::{Class, Classified},
@@ -112,6 +112,12 @@ pub enum CaError {
     /// The certificate could not be encoded.
     #[error("the certificate could not be encoded")]
     Encode(#[from] rcgen::Error),
+    /// Whoever holds the CA's key did not sign.
+    #[error(transparent)]
+    External(#[from] ExternalKeyError),
+    /// Whoever holds the CA's key signed something else, or with another key.
+    #[error("the answer of the holder of the CA key is not a signature of that key")]
+    SignatureOfOtherKey,
     /// The cryptographic library failed.
     #[error("the certificate could not be signed: the cryptographic library failed")]
     Sign,
@@ -128,13 +134,28 @@ impl Classified for CaError {
         match self {
             Self::Key(error) => error.class(),
             Self::Subject(error) => error.class(),
+            Self::External(error) => error.class(),
             Self::ValidityEmpty
             | Self::ValidityPast { .. }
             | Self::ValidityBeyond9999
             | Self::ValidityOfRoot => Class::Usage,
             Self::Lint(_) => Class::CheckFailed,
-            Self::Encode(_) | Self::Sign => Class::Unexpected,
+            Self::Encode(_) | Self::Sign | Self::SignatureOfOtherKey => Class::Unexpected,
             _ => Class::Configuration,
+        }
+    }
+
+    fn code(&self) -> String {
+        match self {
+            Self::External(error) => error.code(),
+            other => other.class().code().to_owned(),
+        }
+    }
+
+    fn request_id(&self) -> Option<String> {
+        match self {
+            Self::External(error) => error.request_id(),
+            _ => None,
         }
     }
 
@@ -142,6 +163,10 @@ impl Classified for CaError {
         let hint = match self {
             Self::Key(error) => return error.hint(),
             Self::Subject(error) => return error.hint(),
+            Self::External(error) => return error.hint(),
+            Self::SignatureOfOtherKey => {
+                "nothing was issued; a token's public object may belong to another key than its private one"
+            }
             Self::Certificate(CertificateError::Several { .. }) => {
                 "keep only the certificate that signs the devices; its issuers are no part of the file"
             }

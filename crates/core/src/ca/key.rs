@@ -10,7 +10,10 @@ use openssl::pkey::{Id, PKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use zeroize::Zeroizing;
 
-use super::key_type::{KeyType, Shape};
+use super::{
+    encryption::SHORTEST_PASSPHRASE,
+    key_type::{KeyType, Shape},
+};
 use crate::{
     certificate::{Certificate, pem},
     failure::{Class, Classified},
@@ -44,13 +47,14 @@ pub enum KeyError {
         count: usize,
     },
     /// The key is encrypted and no passphrase was given.
-    #[error(
-        "the private key is encrypted and no passphrase was given; a CA's is taken from JITP_CA_PASSPHRASE"
-    )]
+    #[error("the private key is encrypted and no passphrase was given")]
     PassphraseNeeded,
     /// The passphrase does not open the key, or the key is damaged.
     #[error("the private key cannot be decrypted: the passphrase is wrong, or the key is damaged")]
     Passphrase,
+    /// A passphrase that protects nothing.
+    #[error("the passphrase for the new key is shorter than {SHORTEST_PASSPHRASE} bytes")]
+    PassphraseShort,
     /// The text is damaged, or no key that any reader knows.
     #[error("the private key cannot be read: {detail}")]
     Unreadable {
@@ -68,12 +72,15 @@ pub enum KeyError {
     /// The cryptographic library failed.
     #[error("a key could not be made: the cryptographic library failed")]
     Generate,
+    /// The same, in encrypting a key.
+    #[error("the key could not be encrypted: the cryptographic library failed")]
+    Encrypt,
 }
 
 impl Classified for KeyError {
     fn class(&self) -> Class {
         match self {
-            Self::Generate => Class::Unexpected,
+            Self::Generate | Self::Encrypt => Class::Unexpected,
             _ => Class::Configuration,
         }
     }
@@ -82,6 +89,13 @@ impl Classified for KeyError {
         match self {
             Self::Missing => {
                 Some("the key file may have been swapped with the certificate file".to_owned())
+            }
+            Self::PassphraseNeeded => Some(
+                "a CA's is taken from JITP_CA_PASSPHRASE, the file of --passphrase-file, or the terminal"
+                    .to_owned(),
+            ),
+            Self::PassphraseShort => {
+                Some("take several words, or the output of: openssl rand -base64 24".to_owned())
             }
             _ => None,
         }

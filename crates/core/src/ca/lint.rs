@@ -152,7 +152,7 @@ fn common_name(request: &Request<'_>) -> Result<(), String> {
 
 fn public_key(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), String> {
     let found = tbs.public_key();
-    let (kind, curve) = match request.key.key_type() {
+    let (kind, curve) = match request.key.key_type {
         KeyType::P256 => (OID_KEY_TYPE_EC_PUBLIC_KEY, Some(OID_EC_P256)),
         KeyType::P384 => (OID_KEY_TYPE_EC_PUBLIC_KEY, Some(OID_NIST_EC_P384)),
         KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => (OID_PKCS1_RSAENCRYPTION, None),
@@ -168,7 +168,7 @@ fn public_key(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
         "its key is of another kind than the one asked for",
     )?;
     ensure(
-        found.subject_public_key.data == request.key.public_key(),
+        found.subject_public_key.data == request.key.bits,
         "its key is not the one asked for",
     )
 }
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use crate::ca::{
         CertificateAuthority, PrivateKey, Validity,
-        draft::{Draft, IssuerName, placeholder},
+        draft::{Draft, IssuerName, PublicHalf, placeholder},
         profile::Window,
     };
 
@@ -286,7 +286,7 @@ mod tests {
             Request {
                 purpose: Purpose::Device,
                 subject: &self.subject,
-                key: &self.key,
+                key: PublicHalf::from(&self.key),
                 key_id: &[7; 20],
                 serial: [0x11; 20],
                 window: Window {
@@ -360,7 +360,7 @@ mod tests {
             ),
             (
                 Request {
-                    key: &other.key,
+                    key: PublicHalf::from(&other.key),
                     ..asked()
                 },
                 "its key is not",

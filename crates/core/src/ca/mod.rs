@@ -5,6 +5,7 @@
 
 mod attribute;
 mod draft;
+mod encryption;
 mod error;
 mod issued;
 mod key;
@@ -21,6 +22,7 @@ use aws_lc_rs::{digest, rand};
 use time::OffsetDateTime;
 
 pub use attribute::{Attribute, SubjectError};
+pub use encryption::SHORTEST_PASSPHRASE;
 pub use error::CaError;
 pub use issued::{IssuedDevice, VerificationCertificate};
 pub use key::{KeyError, PrivateKey};
@@ -28,9 +30,11 @@ pub use key_type::KeyType;
 pub use likeness::Asked;
 pub use lint::LintError;
 pub use profile::{Profile, Validity, ValidityError};
+pub use signer::{ExternalKey, ExternalKeyError};
 pub use subject::{DeviceSubject, Subject};
 
-use draft::{Draft, IssuerName, Purpose, Request, placeholder};
+use draft::{Draft, IssuerName, PublicHalf, Purpose, Request, placeholder};
+use profile::Window;
 use signer::Signer;
 
 use crate::{
@@ -38,11 +42,28 @@ use crate::{
     names::{RegistrationCode, ThingName},
 };
 
+/// A key for a new CA.
+#[derive(Debug)]
+pub enum CaKey {
+    /// In this process's memory.
+    Held(PrivateKey),
+    /// Held elsewhere.
+    External(Box<dyn ExternalKey>),
+}
+
+impl CaKey {
+    fn into_signer(self) -> Result<Signer, KeyError> {
+        match self {
+            Self::Held(key) => Signer::new(key),
+            Self::External(key) => Ok(Signer::External(key)),
+        }
+    }
+}
+
 /// A CA certificate with its key: signs devices, intermediates and verification certificates.
 pub struct CertificateAuthority {
     certificate: Certificate,
     certificate_pem: String,
-    key: PrivateKey,
     signer: Signer,
     key_id: Vec<u8>,
 }
@@ -63,21 +84,38 @@ impl CertificateAuthority {
         now: OffsetDateTime,
     ) -> Result<Self, CaError> {
         let window = validity.window(now, None)?;
-        let key = PrivateKey::generate(key_type)?;
-        let signer = Signer::new(&key)?;
-        let key_id = key_id(key.public_key());
+        let signer = Signer::new(PrivateKey::generate(key_type)?)?;
+        Self::root_of(subject, signer, window)
+    }
+
+    /// As [`CertificateAuthority::create_root`], for a key that is there already.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::create_root`].
+    pub fn create_root_of(
+        subject: &Subject,
+        key: CaKey,
+        validity: Validity,
+        now: OffsetDateTime,
+    ) -> Result<Self, CaError> {
+        let window = validity.window(now, None)?;
+        Self::root_of(subject, key.into_signer()?, window)
+    }
+
+    fn root_of(subject: &Subject, signer: Signer, window: Window) -> Result<Self, CaError> {
+        let key_id = key_id(signer.public_key());
         let request = Request {
             purpose: Purpose::Ca { path_length: None },
             subject,
-            key: &key,
+            key: PublicHalf::of(&signer),
             key_id: &key_id,
             serial: random_serial()?,
             window,
             issuer: None,
-            signer: key_type,
+            signer: signer.key_type(),
         };
         let der = sign(&request, None, &signer)?;
-        Self::new(&der, key, signer)
+        Self::new(&der, signer)
     }
 
     /// Makes a CA below this one. `path_length` is how many further CAs may follow in a chain below the new one: 0 for a
@@ -94,6 +132,22 @@ impl CertificateAuthority {
         path_length: u8,
         now: OffsetDateTime,
     ) -> Result<Self, CaError> {
+        let key = CaKey::Held(PrivateKey::generate(key_type)?);
+        self.create_intermediate_of(subject, key, validity, path_length, now)
+    }
+
+    /// As [`CertificateAuthority::create_intermediate`], for a key that is there already.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::create_intermediate`].
+    pub fn create_intermediate_of(
+        &self,
+        subject: &Subject,
+        key: CaKey,
+        validity: Validity,
+        path_length: u8,
+        now: OffsetDateTime,
+    ) -> Result<Self, CaError> {
         if let Some(allowed) = self.certificate.path_length()
             && u32::from(path_length) >= allowed
         {
@@ -103,13 +157,12 @@ impl CertificateAuthority {
                 asked: path_length,
             });
         }
-        let key = PrivateKey::generate(key_type)?;
-        let signer = Signer::new(&key)?;
+        let signer = key.into_signer()?;
         let purpose = Purpose::Ca {
             path_length: Some(path_length),
         };
-        let (der, _) = self.certify(purpose, subject, &key, validity, now)?;
-        Self::new(&der, key, signer)
+        let (der, _) = self.certify(purpose, subject, PublicHalf::of(&signer), validity, now)?;
+        Self::new(&der, signer)
     }
 
     /// Loads a CA from PEM texts; `passphrase` opens an encrypted key.
@@ -128,8 +181,19 @@ impl CertificateAuthority {
     ) -> Result<Self, CaError> {
         let certificate = Certificate::from_pem(certificate_pem).map_err(CaError::Certificate)?;
         let key = PrivateKey::from_pem(key_pem.as_ref(), passphrase)?;
-        let signer = Signer::new(&key)?;
-        Self::new(certificate.der(), key, signer)
+        Self::new(certificate.der(), Signer::new(key)?)
+    }
+
+    /// Loads a CA whose key is held elsewhere.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::load`].
+    pub fn load_external(
+        certificate_pem: impl AsRef<[u8]>,
+        key: Box<dyn ExternalKey>,
+    ) -> Result<Self, CaError> {
+        let certificate = Certificate::from_pem(certificate_pem).map_err(CaError::Certificate)?;
+        Self::new(certificate.der(), Signer::External(key))
     }
 
     /// Makes a device's key and signs its certificate. `device` is a thing name, or a [`DeviceSubject`] with more in it.
@@ -154,7 +218,7 @@ impl CertificateAuthority {
         let (certificate_der, not_after) = self.certify(
             Purpose::Device,
             device.subject(),
-            &private_key,
+            PublicHalf::from(&private_key),
             profile.validity(),
             now,
         )?;
@@ -187,7 +251,13 @@ impl CertificateAuthority {
         };
         let key = PrivateKey::generate(KeyType::P256)?;
         let subject = Subject::from(code);
-        let (der, _) = self.certify(Purpose::Verification, &subject, &key, validity, now)?;
+        let (der, _) = self.certify(
+            Purpose::Verification,
+            &subject,
+            PublicHalf::from(&key),
+            validity,
+            now,
+        )?;
         Ok(VerificationCertificate { der })
     }
 
@@ -201,14 +271,14 @@ impl CertificateAuthority {
         &self.certificate_pem
     }
 
-    /// The CA's key. Secret.
-    pub fn private_key(&self) -> &PrivateKey {
-        &self.key
+    /// The CA's key, unless it is held elsewhere. Secret.
+    pub fn private_key(&self) -> Option<&PrivateKey> {
+        self.signer.private_key()
     }
 
     /// The kind of the CA's key.
     pub fn key_type(&self) -> KeyType {
-        self.key.key_type()
+        self.signer.key_type()
     }
 
     /// Whether the CA can sign at `now`.
@@ -236,7 +306,7 @@ impl CertificateAuthority {
         })
     }
 
-    fn new(der: &[u8], key: PrivateKey, signer: Signer) -> Result<Self, CaError> {
+    fn new(der: &[u8], signer: Signer) -> Result<Self, CaError> {
         let certificate = Certificate::from_der(der).map_err(CaError::Certificate)?;
         let not_a_ca = |why| CaError::NotACa {
             subject: certificate.subject_line(),
@@ -253,7 +323,7 @@ impl CertificateAuthority {
         if !certificate.may_sign_certificates() {
             return Err(not_a_ca("its keyUsage lacks keyCertSign"));
         }
-        if !key.belongs_to(&certificate) {
+        if signer.public_key() != certificate.public_key() {
             return Err(CaError::KeyMismatch {
                 subject: certificate.subject_line(),
             });
@@ -261,11 +331,10 @@ impl CertificateAuthority {
         // Its own identifier, or, for a CA that carries none, the one it would have got here.
         let key_id = certificate
             .subject_key_id()
-            .map_or_else(|| key_id(key.public_key()), <[u8]>::to_vec);
+            .map_or_else(|| key_id(signer.public_key()), <[u8]>::to_vec);
         Ok(Self {
             certificate_pem: certificate.to_pem(),
             certificate,
-            key,
             signer,
             key_id,
         })
@@ -276,7 +345,7 @@ impl CertificateAuthority {
         &self,
         purpose: Purpose,
         subject: &Subject,
-        key: &PrivateKey,
+        key: PublicHalf<'_>,
         validity: Validity,
         now: OffsetDateTime,
     ) -> Result<(Vec<u8>, OffsetDateTime), CaError> {
@@ -291,14 +360,14 @@ impl CertificateAuthority {
             purpose,
             subject,
             key,
-            key_id: &key_id(key.public_key()),
+            key_id: &key_id(key.bits),
             serial: random_serial()?,
             window,
             issuer: Some(IssuerName {
                 name: self.certificate.subject_der(),
                 key_id: &self.key_id,
             }),
-            signer: self.key.key_type(),
+            signer: self.signer.key_type(),
         };
         let der = sign(&request, Some(&self.certificate), &self.signer)?;
         Ok((der, window.not_after))
@@ -309,7 +378,7 @@ impl fmt::Debug for CertificateAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CertificateAuthority")
             .field("certificate", &self.certificate)
-            .field("key", &self.key)
+            .field("signer", &self.signer)
             .finish_non_exhaustive()
     }
 }
@@ -338,14 +407,14 @@ impl SelfSigned {
         let request = Request {
             purpose: Purpose::Device,
             subject: &subject,
-            key: &private_key,
+            key: PublicHalf::from(&private_key),
             key_id: &key_id(private_key.public_key()),
             serial: random_serial()?,
             window,
             issuer: None,
             signer: profile.key_type(),
         };
-        let der = sign(&request, None, &Signer::new(&private_key)?)?;
+        let der = sign(&request, None, &Signer::new(private_key.clone())?)?;
         Ok(Self {
             certificate: Certificate::from_der(&der).map_err(CaError::Certificate)?,
             private_key,
@@ -372,9 +441,7 @@ fn sign(
     let draft = Draft::new(request)?;
     let unsigned = draft.certificate(&placeholder(request.signer));
     lint::check(&unsigned, request, ca)?;
-    let signature = signer
-        .sign(&draft.to_be_signed)
-        .map_err(|_| CaError::Sign)?;
+    let signature = signer.sign(&draft.to_be_signed)?;
     Ok(draft.certificate(&signature))
 }
 

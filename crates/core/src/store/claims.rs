@@ -33,7 +33,7 @@ impl Store {
         chain_pem: &str,
     ) -> Result<Files, StoreError> {
         let files = self.claim_files(name);
-        self.publish(&files, key, chain_pem)?;
+        self.publish(&files, Some(key.to_pem()), chain_pem)?;
         Ok(files)
     }
 

@@ -57,6 +57,14 @@ pub enum StoreError {
         /// The certificate, which is.
         certificate: PathBuf,
     },
+    /// A CA's certificate whose key is not in a file beside it.
+    #[error("{} is here, but not its key: {} does not exist", .certificate.display(), .key.display())]
+    CaWithoutKey {
+        /// The key, which is not there.
+        key: PathBuf,
+        /// The certificate, which is.
+        certificate: PathBuf,
+    },
     /// There is no such CA in the folder.
     #[error("there is no CA {name}: {} does not exist", .path.display())]
     CaNotFound {
@@ -138,7 +146,9 @@ impl Classified for StoreError {
             | Self::NotAFile { .. }
             | Self::KeyWithoutCertificate { .. }
             | Self::CertificateWithoutKey { .. } => Class::Conflict,
-            Self::CaNotFound { .. } | Self::DeviceNotFound { .. } => Class::NotFound,
+            Self::CaNotFound { .. } | Self::CaWithoutKey { .. } | Self::DeviceNotFound { .. } => {
+                Class::NotFound
+            }
             _ => Class::Configuration,
         }
     }
@@ -164,6 +174,9 @@ impl Classified for StoreError {
             ),
             Self::CertificateWithoutKey { .. } => {
                 "put the key back from where it was moved to; a lost key cannot be made again from its certificate".to_owned()
+            }
+            Self::CaWithoutKey { .. } => {
+                "say where it is: --ca-key FILE, --ca-key pkcs11:…, or --ca-key awskms:…".to_owned()
             }
             Self::CaNotFound { name, .. } => {
                 format!("make it with: create-root {name}; or pass --dir with the folder it lies in")

@@ -202,7 +202,7 @@ fn a_root_read_back_from_its_files_signs_as_before() {
     let made = root(KeyType::P384);
     let ca = CertificateAuthority::load(
         made.certificate_pem(),
-        made.private_key().to_pem().as_str(),
+        made.private_key().unwrap().to_pem().as_str(),
         None,
     )
     .unwrap();

@@ -212,7 +212,7 @@ fn a_key_that_is_not_the_certificates_is_refused() {
 #[test]
 fn garbage_and_heaps_of_certificates_are_refused() {
     let ca = root(KeyType::P256);
-    let key = ca.private_key().to_pem();
+    let key = ca.private_key().unwrap().to_pem();
     let load = |certificate: &str| match CertificateAuthority::load(certificate, key.as_str(), None)
         .unwrap_err()
     {

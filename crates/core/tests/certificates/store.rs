@@ -10,7 +10,7 @@ use jitp_core::{
     ca::{IssuedDevice, KeyType, Profile},
     failure::{Class, Classified},
     names::CaName,
-    store::{Store, StoreError},
+    store::{KeyFile, Store, StoreError},
 };
 use openssl::{nid::Nid, pkey::PKey, rsa::Rsa, symm::Cipher};
 use tempfile::TempDir;
@@ -202,21 +202,62 @@ fn a_key_of_another_certificate_is_refused_by_both_names() {
     );
 }
 
+fn with(passphrase: &[u8]) -> KeyFile<'_> {
+    KeyFile {
+        passphrase: Some(passphrase),
+        path: None,
+    }
+}
+
+#[test]
+fn a_ca_key_is_saved_encrypted_and_where_it_is_to_be() {
+    let (dir, store) = folder();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let path = elsewhere.path().join("stick.key");
+    let file = KeyFile {
+        path: Some(&path),
+        passphrase: Some(b"open sesame"),
+    };
+    let (name, ca) = (CaName::default(), root(KeyType::P256));
+    let short = KeyFile {
+        passphrase: Some(b"short"),
+        ..file
+    };
+    let refusal = store.save_ca_with(&name, &ca, short).unwrap_err();
+    assert!(matches!(refusal, StoreError::Key { .. }), "{refusal}");
+    store.save_ca_with(&name, &ca, file).unwrap();
+    assert_eq!(names(dir.path()), ["root.ca.pem"]);
+    assert_eq!(names(elsewhere.path()), ["stick.key"]);
+    assert_eq!(mode(&path), 0o600);
+    let text = fs::read(&path).unwrap();
+    assert!(PKey::private_key_from_pem_passphrase(&text, b"open sesame").is_ok());
+    store.load_ca_with(&name, file).unwrap();
+
+    let refusal = store.load_ca(&name).unwrap_err();
+    assert!(
+        matches!(refusal, StoreError::CaWithoutKey { .. }),
+        "{refusal}"
+    );
+    assert!(refusal.hint().unwrap().contains("--ca-key"));
+    let again = store.save_ca_with(&name, &ca, file).unwrap_err();
+    assert_eq!(again.class(), Class::Conflict);
+}
+
 #[test]
 fn an_encrypted_ca_key_is_loaded_with_its_passphrase() {
     let (_dir, store) = folder();
     let name = CaName::default();
     let ca = root(KeyType::P256);
     let files = store.save_ca(&name, &ca).unwrap();
-    let key = PKey::private_key_from_pem(ca.private_key().to_pem().as_bytes()).unwrap();
+    let key = PKey::private_key_from_pem(ca.private_key().unwrap().to_pem().as_bytes()).unwrap();
     let closed = key
         .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"secret")
         .unwrap();
     fs::write(&files.key, closed).unwrap();
     let refusal = store.load_ca(&name).unwrap_err();
     assert!(matches!(refusal, StoreError::Key { .. }));
-    assert!(store.load_ca_with(&name, Some(b"wrong")).is_err());
-    let loaded = store.load_ca_with(&name, Some(b"secret")).unwrap();
+    assert!(store.load_ca_with(&name, with(b"wrong")).is_err());
+    let loaded = store.load_ca_with(&name, with(b"secret")).unwrap();
     assert_eq!(loaded.certificate(), ca.certificate());
 }
 
