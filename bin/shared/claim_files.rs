@@ -40,8 +40,12 @@ pub(crate) fn issue(
     match ca {
         Some(ca) => {
             let issued = ca.issue(claim, profile, now)?;
-            store.save_claim(claim, issued.private_key(), &issued.chain_pem())?;
-            Ok(Certificate::from_der(issued.certificate_der())?)
+            store.save_claim(
+                claim,
+                issued.private_key(),
+                &issued.certificate().chain_pem(),
+            )?;
+            Ok(Certificate::from_der(issued.certificate().der())?)
         }
         None => {
             let made = SelfSigned::create(claim, profile, now)?;

@@ -70,7 +70,7 @@ impl Device {
         let name: ThingName = name.parse()?;
         let issued = ca.issue(&name, &Profile::device(), OffsetDateTime::now_utc())?;
         // As in the file that `provision` writes: the device's certificate, then its CA's.
-        let chain = [issued.certificate_der(), ca.certificate().der()]
+        let chain = [issued.certificate().der(), ca.certificate().der()]
             .map(|der| CertificateDer::from(der.to_vec()));
         Ok(Self {
             name: name.to_string(),
@@ -87,8 +87,8 @@ impl Device {
 
     /// Its certificate in PEM.
     #[must_use]
-    pub fn certificate_pem(&self) -> &str {
-        self.issued.certificate_pem()
+    pub fn certificate_pem(&self) -> String {
+        self.issued.certificate().to_pem()
     }
 
     /// How it dials a server of this root: TLS 1.3, AES-128-GCM, X25519, every handshake a full one. OpenSSL 3.0

@@ -21,10 +21,13 @@ use x509_parser::{
 pub use name::NameAttribute;
 pub(crate) use name::{
     COMMON_NAME, COUNTRY, DN_QUALIFIER, LOCALITY, ORGANIZATION, ORGANIZATIONAL_UNIT, SERIAL_NUMBER,
-    STATE,
+    STATE, attributes,
 };
 
-use crate::failure::{Class, Classified};
+use crate::{
+    ca::RECORD,
+    failure::{Class, Classified},
+};
 
 /// What AWS IoT calls a certificate: the SHA-256 of its DER as 64 lower-case hexadecimal digits.
 ///
@@ -319,6 +322,22 @@ impl Certificate {
             openssl::x509::X509::from_der(self.der())?.verify(&key)
         };
         self.issuer_der() == ca.subject_der() && verify().unwrap_or(false)
+    }
+
+    /// Whether `signature` over `record` was made by [`CertificateAuthority::sign_record`] of this CA.
+    ///
+    /// [`CertificateAuthority::sign_record`]: crate::ca::CertificateAuthority::sign_record
+    pub fn has_signed_record(&self, record: &str, signature: &[u8]) -> bool {
+        let verify = || {
+            let key = openssl::x509::X509::from_der(self.der())?.public_key()?;
+            let digest = match key.bits() {
+                384 => openssl::hash::MessageDigest::sha384(),
+                _ => openssl::hash::MessageDigest::sha256(),
+            };
+            let mut verifier = openssl::sign::Verifier::new(digest, &key)?;
+            verifier.verify_oneshot(signature, [RECORD, record].concat().as_bytes())
+        };
+        verify().unwrap_or(false)
     }
 
     /// Whether basicConstraints says CA:TRUE.

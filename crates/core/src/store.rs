@@ -212,7 +212,7 @@ impl Store {
         self.publish(
             &files,
             Some(device.private_key().to_pem()),
-            &device.chain_pem(),
+            &device.certificate().chain_pem(),
         )?;
         Ok(files)
     }

@@ -42,5 +42,8 @@ fn device_and_ca() -> (X509, X509) {
     let name: ThingName = "sensor-17".parse().expect("a thing name");
     let device = ca.issue(&name, &Profile::device(), now).expect("a device");
     let read = |der: &[u8]| X509::from_der(der).expect("a certificate");
-    (read(device.certificate_der()), read(ca.certificate().der()))
+    (
+        read(device.certificate().der()),
+        read(ca.certificate().der()),
+    )
 }

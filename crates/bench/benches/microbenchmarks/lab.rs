@@ -79,7 +79,7 @@ impl Lab {
             .write(|tx| {
                 let pem = device.certificate_pem();
                 let active = CertificateStatus::Active;
-                let registered = certificates::register_without_ca(tx, pem, active)?;
+                let registered = certificates::register_without_ca(tx, &pem, active)?;
                 policies::attach(tx, "IoTAccess", &registered.arn)
             })
             .expect("the device is registered");

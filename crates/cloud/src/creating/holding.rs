@@ -46,9 +46,13 @@ impl Cloud {
             None => {
                 store.check_thing_is_free(thing)?;
                 let issued = ca.issue(thing, profile, creation.now)?;
-                store.save_thing(thing, &issued.chain_pem(), Some(issued.private_key()))?;
+                store.save_thing(
+                    thing,
+                    &issued.certificate().chain_pem(),
+                    Some(issued.private_key()),
+                )?;
                 done.push("key and certificate are written");
-                let read = Certificate::from_der(issued.certificate_der());
+                let read = Certificate::from_der(issued.certificate().der());
                 read.map_err(CreationError::Certificate)?
             }
         };

@@ -1,7 +1,5 @@
 //! Attributes of a subject: their names, their bounds in RFC 5280, and why a value was refused.
 
-use rcgen::DnType;
-
 use crate::{
     certificate::{
         COMMON_NAME, COUNTRY, DN_QUALIFIER, LOCALITY, ORGANIZATION, ORGANIZATIONAL_UNIT,
@@ -173,17 +171,19 @@ impl Attribute {
         matches!(self, Self::Country | Self::DnQualifier | Self::SerialNumber)
     }
 
-    pub(super) fn kind(self) -> DnType {
-        match self {
-            Self::CommonName => DnType::CommonName,
-            Self::Country => DnType::CountryName,
-            Self::Locality => DnType::LocalityName,
-            Self::State => DnType::StateOrProvinceName,
-            Self::Organization => DnType::OrganizationName,
-            Self::OrganizationalUnit => DnType::OrganizationalUnitName,
-            Self::DnQualifier => DnType::CustomDnType(vec![2, 5, 4, 46]),
-            Self::SerialNumber => DnType::CustomDnType(vec![2, 5, 4, 5]),
-        }
+    /// The type's object identifier in DER without its header; all are below 2.5.4 (X.520).
+    pub(super) fn oid_der(self) -> [u8; 3] {
+        let number = match self {
+            Self::CommonName => 3,
+            Self::SerialNumber => 5,
+            Self::Country => 6,
+            Self::Locality => 7,
+            Self::State => 8,
+            Self::Organization => 10,
+            Self::OrganizationalUnit => 11,
+            Self::DnQualifier => 46,
+        };
+        [2 * 40 + 5, 4, number]
     }
 
     pub(super) fn check(self, value: &str) -> Result<(), SubjectError> {

@@ -1,12 +1,21 @@
-//! Drafts: the to-be-signed part of a certificate, built by rcgen and complete before any real key has signed.
+//! Drafts: the to-be-signed part of a certificate, complete before any real key has signed.
+//!
+//! rcgen writes what all certificates of one kind have in common, once ([`Stencil`]); serial number, names, public key
+//! and key identifier are put in byte for byte. That keeps what a CA or a request brings exactly as it is (rcgen keeps
+//! names in a map, where of two attributes of one type one is lost, and takes the curve of a request from its signature
+//! algorithm), and it is what makes issuing many certificates fast.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
-    KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
+    BasicConstraints, CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyIdMethod, KeyUsagePurpose, PublicKeyData, SignatureAlgorithm, SigningKey,
 };
 
 use super::{
-    key::PrivateKey, key_type::KeyType, profile::Window, signer::Signer, subject::Subject,
+    der::{BIT_STRING, INTEGER, SEQUENCE, contents, element, push, wrap},
+    key_type::KeyType,
+    profile::Window,
+    serial::SerialNumber,
+    subject::Subject,
 };
 
 /// What a certificate is for; its extensions follow from that.
@@ -22,18 +31,43 @@ pub(super) enum Purpose {
 }
 
 /// Everything that a certificate is going to say.
+#[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
+    pub(super) kind: Kind<'a>,
+    pub(super) subject: Name<'a>,
+    pub(super) public_key: CertifiedKey<'a>,
+    /// The subject key identifier, 20 octets.
+    pub(super) key_id: [u8; 20],
+    pub(super) serial: SerialNumber,
+}
+
+/// What all certificates of one purpose, validity and issuer have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Kind<'a> {
     pub(super) purpose: Purpose,
-    pub(super) subject: &'a Subject,
-    /// The key it certifies.
-    pub(super) key: PublicHalf<'a>,
-    pub(super) key_id: &'a [u8],
-    pub(super) serial: [u8; 20],
     pub(super) window: Window,
     /// `None` for a root, which is its own issuer.
     pub(super) issuer: Option<IssuerName<'a>>,
     /// The kind of key that is going to sign.
     pub(super) signer: KeyType,
+}
+
+/// The key that a certificate is for.
+#[derive(Clone, Copy)]
+pub(super) struct CertifiedKey<'a> {
+    /// SubjectPublicKeyInfo in DER.
+    pub(super) info: &'a [u8],
+    /// What it is to be; `None` for a key that somebody else has encoded.
+    pub(super) key_type: Option<KeyType>,
+}
+
+/// The name in a certificate.
+#[derive(Clone, Copy)]
+pub(super) struct Name<'a> {
+    pub(super) der: &'a [u8],
+    pub(super) common_name: &'a str,
+    /// What the encoding is to say; `None` for a name that somebody else has encoded.
+    pub(super) subject: Option<&'a Subject>,
 }
 
 /// How a certificate points at its issuer.
@@ -44,22 +78,32 @@ pub(super) struct IssuerName<'a> {
     pub(super) key_id: &'a [u8],
 }
 
-/// The to-be-signed part with its signature algorithm, both DER-encoded.
-pub(super) struct Draft {
-    pub(super) to_be_signed: Vec<u8>,
+/// Everything but serial number, names, public key and subject key identifier, DER-encoded.
+#[derive(Debug)]
+pub(super) struct Stencil {
+    version: Vec<u8>,
     algorithm: Vec<u8>,
+    validity: Vec<u8>,
+    extensions: Vec<u8>,
+    /// Where in the extensions the subject key identifier stands.
+    key_id_at: usize,
 }
 
-impl Draft {
-    pub(super) fn new(request: &Request<'_>) -> Result<Self, rcgen::Error> {
+/// The to-be-signed part with its signature algorithm, both DER-encoded.
+pub(super) struct Draft<'a> {
+    pub(super) to_be_signed: Vec<u8>,
+    algorithm: &'a [u8],
+}
+
+impl Stencil {
+    pub(super) fn new(kind: &Kind<'_>) -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
-        params.distinguished_name = request.subject.to_rcgen()?;
-        params.not_before = request.window.not_before;
-        params.not_after = request.window.not_after;
-        // rcgen writes any octets; random_serial() made these positive and at most 20 (RFC 5280, 4.1.2.2).
-        params.serial_number = Some(SerialNumber::from_slice(&request.serial));
-        params.key_identifier_method = KeyIdMethod::PreSpecified(request.key_id.to_vec());
-        match request.purpose {
+        // Names and the public key are put in later.
+        params.distinguished_name = DistinguishedName::new();
+        params.not_before = kind.window.not_before();
+        params.not_after = kind.window.not_after();
+        params.key_identifier_method = KeyIdMethod::PreSpecified(KEY_ID.to_vec());
+        match kind.purpose {
             Purpose::Ca { path_length } => {
                 params.is_ca = IsCa::Ca(match path_length {
                     Some(length) => BasicConstraints::Constrained(length),
@@ -73,64 +117,80 @@ impl Draft {
                 params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             }
         }
-        if request.purpose == Purpose::Device {
+        if kind.purpose == Purpose::Device {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         }
         let mut issuer = CertificateParams::default();
-        match request.issuer {
-            Some(above) => {
-                params.use_authority_key_identifier_extension = true;
-                issuer.key_identifier_method = KeyIdMethod::PreSpecified(above.key_id.to_vec());
-            }
-            None => issuer.distinguished_name = params.distinguished_name.clone(),
+        if let Some(above) = kind.issuer {
+            params.use_authority_key_identifier_extension = true;
+            issuer.key_identifier_method = KeyIdMethod::PreSpecified(above.key_id.to_vec());
         }
-        let issuer = Issuer::from_params(&issuer, NoSignature(request.signer));
-        let unsigned = params.signed_by(&request.key, &issuer)?;
-        Self::from_unsigned(unsigned.der(), request.issuer)
-            .ok_or(rcgen::Error::CouldNotParseCertificate)
+        let issuer = Issuer::from_params(&issuer, NoKey(kind.signer));
+        let unsigned = params.signed_by(&NoKey(KeyType::P256), &issuer)?;
+        Self::of(unsigned.der()).ok_or(rcgen::Error::CouldNotParseCertificate)
     }
 
+    /// Takes rcgen's output apart (RFC 5280, 4.1).
+    fn of(der: &[u8]) -> Option<Self> {
+        let (certificate, _) = contents(SEQUENCE, der)?;
+        let (mut fields, rest) = contents(SEQUENCE, certificate)?;
+        let (algorithm, _) = element(rest)?;
+        let mut next = || {
+            let (field, rest) = element(fields)?;
+            fields = rest;
+            Some(field)
+        };
+        let version = next()?;
+        let [_serial, _algorithm, _issuer] = [next()?, next()?, next()?];
+        let validity = next()?;
+        let [_subject, _public_key_info] = [next()?, next()?];
+        let extensions = next()?;
+        let mut places = extensions.windows(KEY_ID.len()).enumerate();
+        let (key_id_at, _) = places.find(|(_, octets)| octets == KEY_ID)?;
+        Some(Self {
+            version: version.to_vec(),
+            algorithm: algorithm.to_vec(),
+            validity: validity.to_vec(),
+            extensions: extensions.to_vec(),
+            key_id_at,
+        })
+    }
+
+    /// The draft of one certificate.
+    pub(super) fn fill(&self, request: &Request<'_>) -> Draft<'_> {
+        let issuer = match request.kind.issuer {
+            Some(above) => above.name,
+            None => request.subject.der,
+        };
+        let mut fields = Vec::with_capacity(1024);
+        fields.extend_from_slice(&self.version);
+        push(&mut fields, INTEGER, request.serial.octets());
+        fields.extend_from_slice(&self.algorithm);
+        fields.extend_from_slice(issuer);
+        fields.extend_from_slice(&self.validity);
+        fields.extend_from_slice(request.subject.der);
+        fields.extend_from_slice(request.public_key.info);
+        let key_id_at = fields.len() + self.key_id_at;
+        fields.extend_from_slice(&self.extensions);
+        fields[key_id_at..key_id_at + KEY_ID.len()].copy_from_slice(&request.key_id);
+        Draft {
+            to_be_signed: wrap(SEQUENCE, &fields),
+            algorithm: &self.algorithm,
+        }
+    }
+}
+
+impl Draft<'_> {
     /// The whole certificate around a signature.
     pub(super) fn certificate(&self, signature: &[u8]) -> Vec<u8> {
         let mut body = Vec::with_capacity(
             self.to_be_signed.len() + self.algorithm.len() + signature.len() + 8,
         );
         body.extend_from_slice(&self.to_be_signed);
-        body.extend_from_slice(&self.algorithm);
-        let bits = signature.len() + 1;
-        body.push(BIT_STRING);
-        push_length(&mut body, bits);
-        body.push(0); // no unused bits in the last octet
-        body.extend_from_slice(signature);
+        body.extend_from_slice(self.algorithm);
+        // The first octet of a bit string says how many bits of its last are unused.
+        push(&mut body, BIT_STRING, &[&[0], signature].concat());
         wrap(SEQUENCE, &body)
-    }
-
-    /// Takes rcgen's output apart and puts the issuer's name in as it stands in the issuer's own certificate.
-    ///
-    /// rcgen keeps names in a map: of two attributes of one type it drops one, it refuses multi-valued ones, and the
-    /// certificate it writes under such a CA does not chain.
-    fn from_unsigned(der: &[u8], issuer: Option<IssuerName<'_>>) -> Option<Self> {
-        let (certificate, _) = contents(SEQUENCE, der)?;
-        let (to_be_signed, rest) = element(certificate)?;
-        let (algorithm, _) = element(rest)?;
-        let to_be_signed = match issuer {
-            None => to_be_signed.to_vec(),
-            Some(issuer) => {
-                let (fields, _) = contents(SEQUENCE, to_be_signed)?;
-                // version, serialNumber, signature; then issuer (RFC 5280, 4.1).
-                let mut rest = fields;
-                for _ in 0..3 {
-                    (_, rest) = element(rest)?;
-                }
-                let before = fields.len() - rest.len();
-                let (_, after) = element(rest)?;
-                wrap(SEQUENCE, &[&fields[..before], issuer.name, after].concat())
-            }
-        };
-        Some(Self {
-            to_be_signed,
-            algorithm: algorithm.to_vec(),
-        })
     }
 }
 
@@ -145,46 +205,10 @@ pub(super) fn placeholder(signer: KeyType) -> Vec<u8> {
     }
 }
 
-/// The public half of a key, wherever the private one is.
-#[derive(Clone, Copy)]
-pub(super) struct PublicHalf<'a> {
-    pub(super) key_type: KeyType,
-    /// As it stands in a certificate's bit string.
-    pub(super) bits: &'a [u8],
-}
+/// Stands in for every key while there is only a stencil.
+struct NoKey(KeyType);
 
-impl<'a> PublicHalf<'a> {
-    pub(super) fn of(signer: &'a Signer) -> Self {
-        Self {
-            key_type: signer.key_type(),
-            bits: signer.public_key(),
-        }
-    }
-}
-
-impl<'a> From<&'a PrivateKey> for PublicHalf<'a> {
-    fn from(key: &'a PrivateKey) -> Self {
-        Self {
-            key_type: key.key_type(),
-            bits: key.public_key(),
-        }
-    }
-}
-
-impl PublicKeyData for PublicHalf<'_> {
-    fn der_bytes(&self) -> &[u8] {
-        self.bits
-    }
-
-    fn algorithm(&self) -> &'static SignatureAlgorithm {
-        self.key_type.algorithm()
-    }
-}
-
-/// Stands in for the CA's key while the certificate is only a draft.
-struct NoSignature(KeyType);
-
-impl PublicKeyData for NoSignature {
+impl PublicKeyData for NoKey {
     fn der_bytes(&self) -> &[u8] {
         &[]
     }
@@ -194,86 +218,11 @@ impl PublicKeyData for NoSignature {
     }
 }
 
-impl SigningKey for NoSignature {
+impl SigningKey for NoKey {
     fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         Ok(placeholder(self.0))
     }
 }
 
-const SEQUENCE: u8 = 0x30;
-const BIT_STRING: u8 = 0x03;
-
-/// The first element with its header, and what follows it.
-fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (header, length) = header(der)?;
-    der.split_at_checked(header.checked_add(length)?)
-}
-
-/// The contents of the first element, if it has this tag, and what follows it.
-fn contents(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (size, _) = header(der)?;
-    let (whole, rest) = element(der)?;
-    (*whole.first()? == tag).then_some((whole.get(size..)?, rest))
-}
-
-/// The sizes of an element's header and contents.
-fn header(der: &[u8]) -> Option<(usize, usize)> {
-    let first = *der.get(1)?;
-    if first < 0x80 {
-        return Some((2, first.into()));
-    }
-    let octets = usize::from(first & 0x7f);
-    let length = der
-        .get(2..2 + octets)
-        .filter(|_| (1..=4).contains(&octets))?;
-    let length = length.iter().fold(0, |sum, &b| sum << 8 | usize::from(b));
-    Some((2 + octets, length))
-}
-
-fn wrap(tag: u8, contents: &[u8]) -> Vec<u8> {
-    let mut der = Vec::with_capacity(contents.len() + 6);
-    der.push(tag);
-    push_length(&mut der, contents.len());
-    der.extend_from_slice(contents);
-    der
-}
-
-fn push_length(der: &mut Vec<u8>, length: usize) {
-    if let Ok(short @ 0..0x80) = u8::try_from(length) {
-        der.push(short);
-        return;
-    }
-    let octets = length.to_be_bytes();
-    let octets = &octets[octets.iter().take_while(|&&b| b == 0).count()..];
-    der.push(0x80 | octets.len() as u8);
-    der.extend_from_slice(octets);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_written_as_short_as_der_wants_and_read_back() {
-        for length in [0, 1, 127, 128, 255, 256, 65_535, 65_536] {
-            let der = wrap(SEQUENCE, &vec![7; length]);
-            let (inside, rest) = contents(SEQUENCE, &der).unwrap();
-            assert_eq!((inside.len(), rest.len()), (length, 0));
-        }
-        assert_eq!(wrap(SEQUENCE, &[0; 128])[..3], [SEQUENCE, 0x81, 128]);
-    }
-
-    #[test]
-    fn what_is_cut_short_is_no_element() {
-        for der in [
-            &[][..],
-            &[0x30],
-            &[0x30, 2, 1],
-            &[0x30, 0x80],
-            &[0x30, 0x85, 1, 1, 1, 1, 1],
-        ] {
-            assert!(element(der).is_none(), "{der:?}");
-        }
-        assert!(contents(SEQUENCE, &[2, 1, 1]).is_none());
-    }
-}
+/// Holds the place of the subject key identifier.
+const KEY_ID: &[u8; 20] = b"subject-key-id-here!";

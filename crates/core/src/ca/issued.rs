@@ -2,22 +2,28 @@
 
 use time::OffsetDateTime;
 
-use super::PrivateKey;
+use super::{PrivateKey, SerialNumber};
 use crate::{
     certificate::{CertificateId, pem},
     names::ThingName,
 };
 
+/// A device certificate that was just signed, with the certificate of its CA.
+#[derive(Clone, Debug)]
+pub struct IssuedCertificate {
+    pub(super) thing_name: ThingName,
+    pub(super) der: Vec<u8>,
+    pub(super) ca_pem: String,
+    pub(super) id: CertificateId,
+    pub(super) serial: SerialNumber,
+    pub(super) not_after: OffsetDateTime,
+}
+
 /// A device certificate that was just signed, with its key and the certificate of its CA.
 #[derive(Clone, Debug)]
 pub struct IssuedDevice {
-    pub(super) thing_name: ThingName,
-    pub(super) certificate_der: Vec<u8>,
-    pub(super) certificate_pem: String,
-    pub(super) ca_certificate_pem: String,
+    pub(super) certificate: IssuedCertificate,
     pub(super) private_key: PrivateKey,
-    pub(super) id: CertificateId,
-    pub(super) not_after: OffsetDateTime,
 }
 
 /// A certificate whose common name is a registration code: it shows AWS that the CA's key is at hand (AWS IoT developer
@@ -27,7 +33,7 @@ pub struct VerificationCertificate {
     pub(super) der: Vec<u8>,
 }
 
-impl IssuedDevice {
+impl IssuedCertificate {
     /// The thing name, which is the common name of the certificate.
     pub fn thing_name(&self) -> &ThingName {
         &self.thing_name
@@ -38,30 +44,59 @@ impl IssuedDevice {
         &self.id
     }
 
+    /// The certificate's serial number.
+    pub fn serial(&self) -> SerialNumber {
+        self.serial
+    }
+
     /// The certificate in DER.
-    pub fn certificate_der(&self) -> &[u8] {
-        &self.certificate_der
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The certificate as PEM text, without its CA.
-    pub fn certificate_pem(&self) -> &str {
-        &self.certificate_pem
+    pub fn to_pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.der)
+    }
+
+    /// The CA's certificate as PEM text.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
     }
 
     /// What the file `DEVICE.crt` holds: the certificate, then its CA's. AWS needs the CA in the handshake to find the
     /// account of a certificate it does not know yet (developer guide, "Just-in-time provisioning").
     pub fn chain_pem(&self) -> String {
-        [self.certificate_pem.as_str(), &self.ca_certificate_pem].concat()
-    }
-
-    /// The device's key. Secret.
-    pub fn private_key(&self) -> &PrivateKey {
-        &self.private_key
+        let mut chain = self.to_pem();
+        chain.push_str(&self.ca_pem);
+        chain
     }
 
     /// The last second in which the certificate is valid.
     pub fn not_after(&self) -> OffsetDateTime {
         self.not_after
+    }
+}
+
+impl IssuedDevice {
+    /// The certificate.
+    pub fn certificate(&self) -> &IssuedCertificate {
+        &self.certificate
+    }
+
+    /// The thing name, which is the common name of the certificate.
+    pub fn thing_name(&self) -> &ThingName {
+        &self.certificate.thing_name
+    }
+
+    /// What AWS IoT will call the certificate.
+    pub fn id(&self) -> &CertificateId {
+        &self.certificate.id
+    }
+
+    /// The device's key. Secret.
+    pub fn private_key(&self) -> &PrivateKey {
+        &self.private_key
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
         let plain = DeviceSubject::new("pump".parse().unwrap()).unwrap();
         let of_acme = plain.clone().with(Attribute::Organization, "Acme").unwrap();
         let issued = ca.issue(of_acme.clone(), &Profile::device(), now).unwrap();
-        let certificate = Certificate::from_pem(issued.certificate_pem()).unwrap();
+        let certificate = Certificate::from_pem(issued.certificate().to_pem()).unwrap();
         let difference = |subject, key_type, validity| {
             let asked = Asked {
                 subject,

@@ -16,9 +16,9 @@ use x509_parser::{
 
 use super::{
     attribute::Attribute,
-    draft::{Purpose, Request},
+    draft::{Name, Purpose, Request},
     key_type::KeyType,
-    subject::Subject,
+    serial::SerialNumber,
 };
 use crate::{
     certificate::Certificate,
@@ -43,7 +43,7 @@ pub(super) fn check(
     ca: Option<&Certificate>,
 ) -> Result<(), LintError> {
     examine(der, request, ca).map_err(|fault| LintError {
-        subject: request.subject.common_name().to_owned(),
+        subject: request.subject.common_name.to_owned(),
         fault,
     })
 }
@@ -54,21 +54,21 @@ fn examine(der: &[u8], request: &Request<'_>, ca: Option<&Certificate>) -> Resul
     let tbs = &draft.tbs_certificate;
     ensure(rest.is_empty(), "bytes follow it")?;
     ensure(tbs.version() == X509Version::V3, "it is not version 3")?;
-    serial(tbs.raw_serial(), &request.serial)?;
-    let algorithm = signature_algorithm(request.signer);
+    serial(tbs.raw_serial(), request.serial)?;
+    let algorithm = signature_algorithm(request.kind.signer);
     ensure(
         *tbs.signature.oid() == algorithm && *draft.signature_algorithm.oid() == algorithm,
         "its signature algorithm is not the CA key's",
     )?;
-    match (request.issuer, ca) {
+    match (request.kind.issuer, ca) {
         (Some(above), Some(ca)) => {
             ensure(
                 tbs.issuer().as_raw() == ca.subject_der() && above.name == ca.subject_der(),
                 "its issuer is not the CA's subject byte for byte",
             )?;
             ensure(
-                request.window.not_before >= ca.not_before()
-                    && request.window.not_after <= ca.not_after(),
+                request.kind.window.not_before() >= ca.not_before()
+                    && request.kind.window.not_after() <= ca.not_after(),
                 "it is valid outside the CA's life",
             )?;
         }
@@ -78,9 +78,9 @@ fn examine(der: &[u8], request: &Request<'_>, ca: Option<&Certificate>) -> Resul
         )?,
         _ => return Err("its issuer is unclear".to_owned()),
     }
-    date(tbs.validity().not_before, request.window.not_before)?;
-    date(tbs.validity().not_after, request.window.not_after)?;
-    subject(tbs.subject(), request.subject)?;
+    date(tbs.validity().not_before, request.kind.window.not_before())?;
+    date(tbs.validity().not_after, request.kind.window.not_after())?;
+    subject(tbs.subject(), &request.subject)?;
     common_name(request)?;
     public_key(tbs, request)?;
     extensions(tbs, request)
@@ -90,17 +90,9 @@ fn ensure(holds: bool, fault: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(fault.to_owned()) }
 }
 
-fn serial(found: &[u8], asked: &[u8; 20]) -> Result<(), String> {
-    let significant = |octets: &[u8]| octets.iter().position(|&b| b != 0);
+fn serial(found: &[u8], asked: SerialNumber) -> Result<(), String> {
     ensure(
-        found.len() <= 20 && found.first().is_some_and(|first| first & 0x80 == 0),
-        "its serial number is not positive within 20 octets",
-    )?;
-    let (Some(f), Some(a)) = (significant(found), significant(asked)) else {
-        return Err("its serial number is zero".to_owned());
-    };
-    ensure(
-        found[f..] == asked[a..],
+        found == asked.octets(),
         "its serial number is not the one drawn",
     )
 }
@@ -117,9 +109,16 @@ fn date(found: ASN1Time, asked: OffsetDateTime) -> Result<(), String> {
     )
 }
 
-fn subject(found: &X509Name<'_>, asked: &Subject) -> Result<(), String> {
+fn subject(found: &X509Name<'_>, asked: &Name<'_>) -> Result<(), String> {
+    ensure(
+        found.as_raw() == asked.der,
+        "its subject is not the one asked for",
+    )?;
+    let Some(subject) = asked.subject else {
+        return Ok(());
+    };
     let mut found = found.iter_attributes();
-    for (attribute, value) in asked.attributes() {
+    for (attribute, value) in subject.attributes() {
         let same = found.next().is_some_and(|f| {
             f.as_str() == Ok(value) && f.attr_type().to_id_string() == attribute.oid()
         });
@@ -132,8 +131,8 @@ fn subject(found: &X509Name<'_>, asked: &Subject) -> Result<(), String> {
 }
 
 fn common_name(request: &Request<'_>) -> Result<(), String> {
-    let name = request.subject.common_name();
-    match request.purpose {
+    let name = request.subject.common_name;
+    match request.kind.purpose {
         Purpose::Ca { .. } => Ok(()),
         Purpose::Device => name
             .parse::<ThingName>()
@@ -152,7 +151,14 @@ fn common_name(request: &Request<'_>) -> Result<(), String> {
 
 fn public_key(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), String> {
     let found = tbs.public_key();
-    let (kind, curve) = match request.key.key_type {
+    ensure(
+        found.raw == request.public_key.info,
+        "its key is not the one asked for",
+    )?;
+    let Some(key_type) = request.public_key.key_type else {
+        return Ok(());
+    };
+    let (kind, curve) = match key_type {
         KeyType::P256 => (OID_KEY_TYPE_EC_PUBLIC_KEY, Some(OID_EC_P256)),
         KeyType::P384 => (OID_KEY_TYPE_EC_PUBLIC_KEY, Some(OID_NIST_EC_P384)),
         KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => (OID_PKCS1_RSAENCRYPTION, None),
@@ -166,10 +172,6 @@ fn public_key(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
     ensure(
         *found.algorithm.oid() == kind && right,
         "its key is of another kind than the one asked for",
-    )?;
-    ensure(
-        found.subject_public_key.data == request.key.bits,
-        "its key is not the one asked for",
     )
 }
 
@@ -185,7 +187,7 @@ fn signature_algorithm(signer: KeyType) -> Oid<'static> {
 fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), String> {
     const DIGITAL_SIGNATURE: u16 = 1;
     const KEY_CERT_SIGN_AND_CRL_SIGN: u16 = 1 << 5 | 1 << 6;
-    let (ca, path_length, usage) = match request.purpose {
+    let (ca, path_length, usage) = match request.kind.purpose {
         Purpose::Ca { path_length } => {
             (true, path_length.map(u32::from), KEY_CERT_SIGN_AND_CRL_SIGN)
         }
@@ -226,7 +228,7 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
             ),
             ParsedExtension::AuthorityKeyIdentifier(found) => {
                 let found = found.key_identifier.as_ref().map(|id| id.0);
-                let asked = request.issuer.map(|issuer| issuer.key_id);
+                let asked = request.kind.issuer.map(|issuer| issuer.key_id);
                 (!extension.critical && found == asked, &mut ca_id)
             }
             _ => return Err(format!("it has the extension {}", extension.oid)),
@@ -237,9 +239,9 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
     let wanted = [
         1,
         1,
-        u8::from(request.purpose == Purpose::Device),
+        u8::from(request.kind.purpose == Purpose::Device),
         1,
-        u8::from(request.issuer.is_some()),
+        u8::from(request.kind.issuer.is_some()),
     ];
     ensure(
         [constraints, key_usage, client, own_id, ca_id] == wanted,
@@ -253,58 +255,64 @@ mod tests {
 
     use super::*;
     use crate::ca::{
-        CertificateAuthority, PrivateKey, Validity,
-        draft::{Draft, IssuerName, PublicHalf, placeholder},
-        profile::Window,
+        CertificateAuthority, PrivateKey, Subject, Validity, Window,
+        draft::{CertifiedKey, IssuerName, Kind, Stencil, placeholder},
+        public_half::PublicHalf,
     };
 
     const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
     struct Bench {
         ca: CertificateAuthority,
-        key: PrivateKey,
         subject: Subject,
+        name: Vec<u8>,
+        key_info: Vec<u8>,
     }
 
     impl Bench {
         fn new(common_name: &str) -> Self {
-            let validity = Validity::Days(100);
+            let root = Subject::default();
+            let days = Validity::Days(100);
+            let subject = Subject::new(common_name).unwrap();
             Self {
-                ca: CertificateAuthority::create_root(
-                    &Subject::default(),
-                    KeyType::P256,
-                    validity,
-                    NOW,
-                )
-                .unwrap(),
-                key: PrivateKey::generate(KeyType::P256).unwrap(),
-                subject: Subject::new(common_name).unwrap(),
+                ca: CertificateAuthority::create_root(&root, KeyType::P256, days, NOW).unwrap(),
+                name: subject.to_der(),
+                subject,
+                key_info: PublicHalf::from(&PrivateKey::generate(KeyType::P256).unwrap()).info(),
             }
         }
 
         fn request(&self) -> Request<'_> {
             Request {
-                purpose: Purpose::Device,
-                subject: &self.subject,
-                key: PublicHalf::from(&self.key),
-                key_id: &[7; 20],
-                serial: [0x11; 20],
-                window: Window {
-                    not_before: NOW,
-                    not_after: NOW + Duration::DAY,
+                kind: Kind {
+                    purpose: Purpose::Device,
+                    window: Window::new(NOW, NOW + Duration::DAY),
+                    issuer: Some(IssuerName {
+                        name: self.ca.certificate().subject_der(),
+                        key_id: &[9; 20],
+                    }),
+                    signer: KeyType::P256,
                 },
-                issuer: Some(IssuerName {
-                    name: self.ca.certificate().subject_der(),
-                    key_id: &[9; 20],
-                }),
-                signer: KeyType::P256,
+                subject: Name {
+                    der: &self.name,
+                    common_name: self.subject.common_name(),
+                    subject: Some(&self.subject),
+                },
+                public_key: CertifiedKey {
+                    info: &self.key_info,
+                    key_type: Some(KeyType::P256),
+                },
+                key_id: [7; 20],
+                serial: SerialNumber::from_octets(&[0x11; 20]).unwrap(),
             }
         }
 
         /// Drafts one thing and checks it against another.
         fn fault(&self, drafted: &Request<'_>, asked: &Request<'_>) -> String {
-            let draft = Draft::new(drafted).unwrap();
-            let der = draft.certificate(&placeholder(drafted.signer));
+            let stencil = Stencil::new(&drafted.kind).unwrap();
+            let der = stencil
+                .fill(drafted)
+                .certificate(&placeholder(drafted.kind.signer));
             match check(&der, asked, Some(self.ca.certificate())) {
                 Ok(()) => String::new(),
                 Err(error) => error.fault,
@@ -320,118 +328,66 @@ mod tests {
 
     #[test]
     fn a_draft_that_is_not_what_was_asked_for_is_caught() {
+        type Change<'a> = &'a dyn Fn(&mut Request<'a>);
         let bench = Bench::new("sensor-17");
         let other = Bench::new("sensor-18");
-        let asked = || bench.request();
-        let ca = Purpose::Ca { path_length: None };
-        let later = Window {
-            not_after: NOW + Duration::days(2),
-            ..asked().window
-        };
-        let elsewhere = Some(IssuerName {
-            name: &[0x30, 0],
-            key_id: &[9; 20],
-        });
-        let other_id = Some(IssuerName {
-            key_id: &[8; 20],
-            name: bench.ca.certificate().subject_der(),
-        });
-        let cases = [
+        let asked = bench.request();
+        let ca_name = bench.ca.certificate().subject_der();
+        let cases: [(Change<'_>, &str); 13] = [
             (
-                Request {
-                    purpose: ca,
-                    ..asked()
-                },
+                &|r| r.kind.purpose = Purpose::Ca { path_length: None },
                 "CA flag",
             ),
+            (&|r| r.kind.purpose = Purpose::Verification, "missing"),
+            (&|r| r.subject = other.request().subject, "subject"),
             (
-                Request {
-                    purpose: Purpose::Verification,
-                    ..asked()
-                },
-                "missing",
-            ),
-            (
-                Request {
-                    subject: &other.subject,
-                    ..asked()
-                },
+                &|r| r.subject.subject = other.request().subject.subject,
                 "subject",
             ),
+            (&|r| r.public_key.info = &other.key_info, "its key is not"),
             (
-                Request {
-                    key: PublicHalf::from(&other.key),
-                    ..asked()
-                },
-                "its key is not",
+                &|r| r.public_key.key_type = Some(KeyType::P384),
+                "another kind",
             ),
+            (&|r| r.key_id = [8; 20], "2.5.29.14 is wrong"),
             (
-                Request {
-                    key_id: &[8; 20],
-                    ..asked()
-                },
-                "2.5.29.14 is wrong",
-            ),
-            (
-                Request {
-                    serial: [0x12; 20],
-                    ..asked()
-                },
+                &|r| r.serial = SerialNumber::from_octets(&[0x12; 20]).unwrap(),
                 "not the one drawn",
             ),
             (
-                Request {
-                    serial: [0xff; 20],
-                    ..asked()
-                },
-                "not positive",
-            ),
-            (
-                Request {
-                    serial: [0; 20],
-                    ..asked()
-                },
-                "zero",
-            ),
-            (
-                Request {
-                    window: later,
-                    ..asked()
-                },
+                &|r| r.kind.window = Window::new(NOW, NOW + Duration::days(2)),
                 "validity",
             ),
             (
-                Request {
-                    issuer: elsewhere,
-                    ..asked()
+                &|r| {
+                    r.kind.issuer = Some(IssuerName {
+                        name: &[0x30, 0],
+                        key_id: &[9; 20],
+                    });
                 },
                 "byte for byte",
             ),
             (
-                Request {
-                    issuer: other_id,
-                    ..asked()
+                &|r| {
+                    r.kind.issuer = Some(IssuerName {
+                        key_id: &[8; 20],
+                        name: ca_name,
+                    });
                 },
                 "2.5.29.35 is wrong",
             ),
-            (
-                Request {
-                    issuer: None,
-                    ..asked()
-                },
-                "byte for byte",
-            ),
-            (
-                Request {
-                    signer: KeyType::P384,
-                    ..asked()
-                },
-                "signature algorithm",
-            ),
+            (&|r| r.kind.issuer = None, "byte for byte"),
+            (&|r| r.kind.signer = KeyType::P384, "signature algorithm"),
         ];
-        for (drafted, fault) in cases {
-            let found = bench.fault(&drafted, &asked());
-            assert!(found.contains(fault), "{fault}: {found:?}");
+        for (change, fault) in cases {
+            let mut changed = asked;
+            change(&mut changed);
+            // What only the asking side knows is changed on that side.
+            let found = [bench.fault(&changed, &asked), bench.fault(&asked, &changed)];
+            assert!(
+                found.iter().any(|found| found.contains(fault)),
+                "{fault}: {found:?}"
+            );
         }
     }
 
@@ -442,14 +398,10 @@ mod tests {
         assert!(fault.contains("thing name"), "{fault}");
 
         let bench = Bench::new("sensor-17");
-        let window = Window {
-            not_after: bench.ca.certificate().not_after() + Duration::SECOND,
-            not_before: NOW,
-        };
-        let late = Request {
-            window,
-            ..bench.request()
-        };
-        assert!(bench.fault(&late, &late).contains("outside the CA's life"));
+        let late = bench.ca.certificate().not_after() + Duration::SECOND;
+        let mut request = bench.request();
+        request.kind.window = Window::new(NOW, late);
+        let fault = bench.fault(&request, &request);
+        assert!(fault.contains("outside the CA's life"), "{fault}");
     }
 }

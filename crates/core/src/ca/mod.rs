@@ -4,6 +4,8 @@
 //! and only then does the CA's key sign it.
 
 mod attribute;
+mod der;
+mod devices;
 mod draft;
 mod encryption;
 mod error;
@@ -13,32 +15,38 @@ mod key_type;
 mod likeness;
 mod lint;
 mod profile;
+mod public_half;
+mod request;
+mod serial;
 mod signer;
 mod subject;
 
 use std::fmt;
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::digest;
 use time::OffsetDateTime;
 
 pub use attribute::{Attribute, SubjectError};
+pub use devices::DeviceIssuer;
 pub use encryption::SHORTEST_PASSPHRASE;
 pub use error::CaError;
-pub use issued::{IssuedDevice, VerificationCertificate};
+pub use issued::{IssuedCertificate, IssuedDevice, VerificationCertificate};
 pub use key::{KeyError, PrivateKey};
 pub use key_type::KeyType;
 pub use likeness::Asked;
 pub use lint::LintError;
-pub use profile::{Profile, Validity, ValidityError};
+pub use profile::{Profile, Validity, ValidityError, Window};
+pub use request::{DeviceRequest, DeviceRequestError};
+pub use serial::{Instance, SerialNumber};
 pub use signer::{ExternalKey, ExternalKeyError};
 pub use subject::{DeviceSubject, Subject};
 
-use draft::{Draft, IssuerName, PublicHalf, Purpose, Request, placeholder};
-use profile::Window;
+use draft::{CertifiedKey, IssuerName, Kind, Name, Purpose, Request, Stencil, placeholder};
+use public_half::PublicHalf;
 use signer::Signer;
 
 use crate::{
-    certificate::{Certificate, CertificateId, pem},
+    certificate::Certificate,
     names::{RegistrationCode, ThingName},
 };
 
@@ -103,18 +111,15 @@ impl CertificateAuthority {
     }
 
     fn root_of(subject: &Subject, signer: Signer, window: Window) -> Result<Self, CaError> {
-        let key_id = key_id(signer.public_key());
-        let request = Request {
+        let kind = Kind {
             purpose: Purpose::Ca { path_length: None },
-            subject,
-            key: PublicHalf::of(&signer),
-            key_id: &key_id,
-            serial: random_serial()?,
             window,
             issuer: None,
             signer: signer.key_type(),
         };
-        let der = sign(&request, None, &signer)?;
+        let certified = Certified::new(subject, PublicHalf::of(&signer));
+        let request = certified.request(kind, SerialNumber::random()?);
+        let der = sign(&Stencil::new(&kind)?, &request, None, &signer)?;
         Self::new(&der, signer)
     }
 
@@ -213,24 +218,51 @@ impl CertificateAuthority {
         D: TryInto<DeviceSubject>,
         CaError: From<D::Error>,
     {
-        let device = device.try_into()?;
+        let window = self.window(profile.validity(), now)?;
         let private_key = PrivateKey::generate(profile.key_type())?;
-        let (certificate_der, not_after) = self.certify(
-            Purpose::Device,
-            device.subject(),
-            PublicHalf::from(&private_key),
-            profile.validity(),
-            now,
-        )?;
-        Ok(IssuedDevice {
-            thing_name: device.thing_name().clone(),
-            certificate_pem: pem::encode("CERTIFICATE", &certificate_der),
-            ca_certificate_pem: self.certificate_pem.clone(),
+        self.device_issuer(window, now)?.issue(
+            &device.try_into()?,
             private_key,
-            id: CertificateId::of(&certificate_der),
-            certificate_der,
-            not_after,
+            SerialNumber::random()?,
+        )
+    }
+
+    /// First and last second of a certificate made at `now`.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::issue`] of the validity.
+    pub fn window(&self, validity: Validity, now: OffsetDateTime) -> Result<Window, CaError> {
+        self.check_valid_at(now)?;
+        validity.window(now, Some(&self.certificate))
+    }
+
+    /// Prepares the signing of many device certificates that are valid in the same window.
+    ///
+    /// # Errors
+    /// When the CA is expired or not yet valid at `now`.
+    pub fn device_issuer(
+        &self,
+        window: Window,
+        now: OffsetDateTime,
+    ) -> Result<DeviceIssuer<'_>, CaError> {
+        self.check_valid_at(now)?;
+        let kind = self.kind(Purpose::Device, window);
+        let stencil = Stencil::new(&kind)?;
+        Ok(DeviceIssuer {
+            ca: self,
+            kind,
+            stencil,
         })
+    }
+
+    /// Signs a text that is no certificate, for whoever keeps records in the name of this CA. A certificate begins with
+    /// another octet than any text, so that none can be had this way.
+    ///
+    /// # Errors
+    /// [`CaError::Sign`] if the cryptographic library fails.
+    pub fn sign_record(&self, record: &str) -> Result<Vec<u8>, CaError> {
+        let text = [RECORD, record].concat();
+        self.signer.sign(text.as_bytes())
     }
 
     /// Signs the certificate that RegisterCACertificate asks for in DEFAULT mode, with a fresh P-256 key that is dropped
@@ -331,7 +363,7 @@ impl CertificateAuthority {
         // Its own identifier, or, for a CA that carries none, the one it would have got here.
         let key_id = certificate
             .subject_key_id()
-            .map_or_else(|| key_id(signer.public_key()), <[u8]>::to_vec);
+            .map_or_else(|| key_id(signer.public_key()).to_vec(), <[u8]>::to_vec);
         Ok(Self {
             certificate_pem: certificate.to_pem(),
             certificate,
@@ -356,21 +388,24 @@ impl CertificateAuthority {
             });
         }
         let window = validity.window(now, Some(&self.certificate))?;
-        let request = Request {
+        let kind = self.kind(purpose, window);
+        let certified = Certified::new(subject, key);
+        let request = certified.request(kind, SerialNumber::random()?);
+        let stencil = Stencil::new(&kind)?;
+        let der = sign(&stencil, &request, Some(&self.certificate), &self.signer)?;
+        Ok((der, window.not_after()))
+    }
+
+    fn kind(&self, purpose: Purpose, window: Window) -> Kind<'_> {
+        Kind {
             purpose,
-            subject,
-            key,
-            key_id: &key_id(key.bits),
-            serial: random_serial()?,
             window,
             issuer: Some(IssuerName {
                 name: self.certificate.subject_der(),
                 key_id: &self.key_id,
             }),
             signer: self.signer.key_type(),
-        };
-        let der = sign(&request, Some(&self.certificate), &self.signer)?;
-        Ok((der, window.not_after))
+        }
     }
 }
 
@@ -404,17 +439,16 @@ impl SelfSigned {
         let subject = Subject::new(name.as_str())?;
         let window = profile.validity().window(now, None)?;
         let private_key = PrivateKey::generate(profile.key_type())?;
-        let request = Request {
+        let kind = Kind {
             purpose: Purpose::Device,
-            subject: &subject,
-            key: PublicHalf::from(&private_key),
-            key_id: &key_id(private_key.public_key()),
-            serial: random_serial()?,
             window,
             issuer: None,
             signer: profile.key_type(),
         };
-        let der = sign(&request, None, &Signer::new(private_key.clone())?)?;
+        let certified = Certified::new(&subject, PublicHalf::from(&private_key));
+        let request = certified.request(kind, SerialNumber::random()?);
+        let signer = Signer::new(private_key.clone())?;
+        let der = sign(&Stencil::new(&kind)?, &request, None, &signer)?;
         Ok(Self {
             certificate: Certificate::from_der(&der).map_err(CaError::Certificate)?,
             private_key,
@@ -432,14 +466,53 @@ impl SelfSigned {
     }
 }
 
+/// A subject and a key, encoded.
+struct Certified<'a> {
+    subject: &'a Subject,
+    name: Vec<u8>,
+    key_type: KeyType,
+    key_info: Vec<u8>,
+    key_id: [u8; 20],
+}
+
+impl<'a> Certified<'a> {
+    fn new(subject: &'a Subject, key: PublicHalf<'_>) -> Self {
+        Self {
+            subject,
+            name: subject.to_der(),
+            key_type: key.key_type,
+            key_info: key.info(),
+            key_id: key_id(key.bits),
+        }
+    }
+
+    fn request<'b>(&'b self, kind: Kind<'b>, serial: SerialNumber) -> Request<'b> {
+        Request {
+            kind,
+            subject: Name {
+                der: &self.name,
+                common_name: self.subject.common_name(),
+                subject: Some(self.subject),
+            },
+            public_key: CertifiedKey {
+                info: &self.key_info,
+                key_type: Some(self.key_type),
+            },
+            key_id: self.key_id,
+            serial,
+        }
+    }
+}
+
 /// The one place where a key signs a certificate.
 fn sign(
+    stencil: &Stencil,
     request: &Request<'_>,
     ca: Option<&Certificate>,
     signer: &Signer,
 ) -> Result<Vec<u8>, CaError> {
-    let draft = Draft::new(request)?;
-    let unsigned = draft.certificate(&placeholder(request.signer));
+    let draft = stencil.fill(request);
+    let unsigned = draft.certificate(&placeholder(request.kind.signer));
     lint::check(&unsigned, request, ca)?;
     let signature = signer.sign(&draft.to_be_signed)?;
     Ok(draft.certificate(&signature))
@@ -448,18 +521,14 @@ fn sign(
 /// RFC 7093, section 2, method 1: the leftmost 160 bits of the SHA-256 of the public key's bits.
 ///
 /// rcgen hashes the whole SubjectPublicKeyInfo under that name, so the identifier is made here.
-fn key_id(public_key: &[u8]) -> Vec<u8> {
-    digest::digest(&digest::SHA256, public_key).as_ref()[..20].to_vec()
+fn key_id(public_key: &[u8]) -> [u8; 20] {
+    let mut id = [0; 20];
+    id.copy_from_slice(&digest::digest(&digest::SHA256, public_key).as_ref()[..20]);
+    id
 }
 
-/// 159 random bits: positive and at most 20 octets (RFC 5280, 4.1.2.2), far beyond the 64 bits that make a serial
-/// number unpredictable.
-fn random_serial() -> Result<[u8; 20], CaError> {
-    let mut serial = [0; 20];
-    rand::fill(&mut serial).map_err(|_| CaError::Sign)?;
-    serial[0] &= 0x7f;
-    Ok(serial)
-}
+/// What every record begins with that is signed by a CA and is no certificate.
+pub(crate) const RECORD: &str = "record signed by a certificate authority\n";
 
 /// Long enough to carry the certificate to another machine and register there; worthless afterwards.
 const VERIFICATION_LIFE: time::Duration = time::Duration::WEEK;

@@ -137,9 +137,30 @@ impl Validity {
 
 /// The first and the last second in which a certificate is valid, UTC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Window {
-    pub(super) not_before: OffsetDateTime,
-    pub(super) not_after: OffsetDateTime,
+pub struct Window {
+    not_before: OffsetDateTime,
+    not_after: OffsetDateTime,
+}
+
+impl Window {
+    /// The window between two instants, of which fractions of seconds are dropped. Whether it lies within the life of a
+    /// CA is asked by the CA.
+    pub fn new(not_before: OffsetDateTime, not_after: OffsetDateTime) -> Self {
+        Self {
+            not_before: whole_second(not_before),
+            not_after: whole_second(not_after),
+        }
+    }
+
+    /// The first second.
+    pub fn not_before(&self) -> OffsetDateTime {
+        self.not_before
+    }
+
+    /// The last second.
+    pub fn not_after(&self) -> OffsetDateTime {
+        self.not_after
+    }
 }
 
 impl FromStr for Validity {

@@ -1,8 +1,9 @@
 //! Subjects: what a certificate says about whom it is for.
 
-use rcgen::{DistinguishedName, DnValue, string::PrintableString};
-
-use super::{Attribute, SubjectError};
+use super::{
+    Attribute, SubjectError,
+    der::{OBJECT_IDENTIFIER, PRINTABLE_STRING, SEQUENCE, SET, UTF8_STRING, push, wrap},
+};
 use crate::{
     certificate::Certificate,
     names::{CaName, RegistrationCode, ThingName},
@@ -101,18 +102,20 @@ impl Subject {
             .eq(self.attributes().map(|(a, value)| (a.oid(), value)))
     }
 
-    /// As rcgen takes it. Safe although rcgen drops repeated attributes: a subject has none.
-    pub(super) fn to_rcgen(&self) -> Result<DistinguishedName, rcgen::Error> {
-        let mut name = DistinguishedName::new();
+    /// The Name in DER (X.501; RFC 5280, 4.1.2.4), one attribute in each RelativeDistinguishedName.
+    pub(super) fn to_der(&self) -> Vec<u8> {
+        let mut names = Vec::with_capacity(64);
         for (attribute, value) in &self.attributes {
-            let value = if attribute.is_printable_string() {
-                DnValue::PrintableString(PrintableString::try_from(value.as_str())?)
-            } else {
-                DnValue::Utf8String(value.clone())
+            let string = match attribute.is_printable_string() {
+                true => PRINTABLE_STRING,
+                false => UTF8_STRING,
             };
-            name.push(attribute.kind(), value);
+            let mut pair = Vec::with_capacity(value.len() + 8);
+            push(&mut pair, OBJECT_IDENTIFIER, &attribute.oid_der());
+            push(&mut pair, string, value.as_bytes());
+            push(&mut names, SET, &wrap(SEQUENCE, &pair));
         }
-        Ok(name)
+        wrap(SEQUENCE, &names)
     }
 }
 

@@ -226,7 +226,11 @@ mod tests {
         store.check_thing_is_free(&name).unwrap();
         let device = issued(&name);
         let files = store
-            .save_thing(&name, &device.chain_pem(), Some(device.private_key()))
+            .save_thing(
+                &name,
+                &device.certificate().chain_pem(),
+                Some(device.private_key()),
+            )
             .unwrap();
         let mode = fs::metadata(&files.key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -236,7 +240,11 @@ mod tests {
         assert!(leaf.public_key().unwrap().public_eq(&public.unwrap()));
         let loaded = store.load_device(&name).unwrap();
         assert_eq!(loaded.certificate().id(), device.id());
-        let again = store.save_thing(&name, &device.chain_pem(), Some(device.private_key()));
+        let again = store.save_thing(
+            &name,
+            &device.certificate().chain_pem(),
+            Some(device.private_key()),
+        );
         assert!(matches!(again, Err(StoreError::AlreadyExists { .. })));
         assert!(store.check_thing_is_free(&name).is_err());
     }
@@ -247,7 +255,11 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let name: ThingName = "sensor".parse().unwrap();
         let (one, other) = (issued(&name), issued(&name));
-        let refusal = store.save_thing(&name, &one.chain_pem(), Some(other.private_key()));
+        let refusal = store.save_thing(
+            &name,
+            &one.certificate().chain_pem(),
+            Some(other.private_key()),
+        );
         assert!(matches!(refusal, Err(StoreError::KeyMismatch { .. })));
         assert_eq!(fs::read_dir(dir.path().join("certs")).unwrap().count(), 0);
     }

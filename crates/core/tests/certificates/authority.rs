@@ -33,9 +33,9 @@ fn devices_of_every_key_type_are_accepted_under_roots_of_every_key_type() {
         for &key_type in device_types {
             let profile = Profile::device().with_key_type(key_type);
             let device = ca.issue(&thing("sensor-17"), &profile, NOW).unwrap();
-            judge(device.certificate_der(), &[], ca.certificate().der(), NOW)
+            judge(device.certificate().der(), &[], ca.certificate().der(), NOW)
                 .unwrap_or_else(|why| panic!("{key_type} under {ca_type}: {why}"));
-            let judged = X509::from_pem(device.certificate_pem().as_bytes()).unwrap();
+            let judged = X509::from_pem(device.certificate().to_pem().as_bytes()).unwrap();
             let key = PKey::private_key_from_pem(device.private_key().to_pem().as_bytes()).unwrap();
             assert!(judged.public_key().unwrap().public_eq(&key));
         }
@@ -51,7 +51,7 @@ fn the_key_of_a_device_signs_what_its_certificate_verifies() {
         let key = PKey::private_key_from_pkcs8(device.private_key().pkcs8_der()).unwrap();
         let mut signer = Signer::new(MessageDigest::sha256(), &key).unwrap();
         let signature = signer.sign_oneshot_to_vec(b"challenge").unwrap();
-        let public = X509::from_der(device.certificate_der())
+        let public = X509::from_der(device.certificate().der())
             .unwrap()
             .public_key()
             .unwrap();
@@ -88,9 +88,9 @@ fn a_device_carries_every_attribute_that_a_template_may_ask_for() {
         .and_then(|s| s.with(Attribute::SerialNumber, "SN-0042"))
         .unwrap();
     let device = ca.issue(&subject, &Profile::device(), NOW).unwrap();
-    judge(device.certificate_der(), &[], ca.certificate().der(), NOW).unwrap();
+    judge(device.certificate().der(), &[], ca.certificate().der(), NOW).unwrap();
 
-    let certificate = Certificate::from_der(device.certificate_der()).unwrap();
+    let certificate = Certificate::from_der(device.certificate().der()).unwrap();
     let parameters = certificate.template_parameters();
     let value = |name: &str| {
         parameters
@@ -104,7 +104,7 @@ fn a_device_carries_every_attribute_that_a_template_may_ask_for() {
     assert_eq!(value("OrganizationalUnit"), Some("Line 4"));
     assert_eq!(value("DistinguishedNameQualifier"), Some("batch-7"));
     assert_eq!(value("Id"), Some(device.id().as_str()));
-    let judged = X509::from_der(device.certificate_der()).unwrap();
+    let judged = X509::from_der(device.certificate().der()).unwrap();
     let serial = judged.serial_number().to_bn().unwrap();
     assert_eq!(value("SerialNumber"), Some(&**serial.to_dec_str().unwrap()));
     assert_eq!(parameters.len(), 8);
@@ -115,7 +115,7 @@ fn the_id_is_the_sha_256_of_the_der() {
     let device = root(KeyType::P256)
         .issue(&thing("a"), &Profile::device(), NOW)
         .unwrap();
-    let judged = X509::from_pem(device.certificate_pem().as_bytes()).unwrap();
+    let judged = X509::from_pem(device.certificate().to_pem().as_bytes()).unwrap();
     let digest = judged.digest(MessageDigest::sha256()).unwrap();
     assert_eq!(device.id().as_str(), hex::encode(digest));
     assert_eq!(
@@ -131,7 +131,7 @@ fn serial_numbers_are_positive_random_and_never_the_same() {
     let mut serials = BTreeSet::new();
     for _ in 0..300 {
         let device = ca.issue(&thing("a"), &Profile::device(), NOW).unwrap();
-        let judged = X509::from_der(device.certificate_der()).unwrap();
+        let judged = X509::from_der(device.certificate().der()).unwrap();
         let serial = judged.serial_number().to_bn().unwrap();
         assert!(!serial.is_negative() && serial.num_bits() <= 159);
         assert!(serial.num_bits() > 64);
@@ -146,9 +146,9 @@ fn serial_numbers_are_positive_random_and_never_the_same() {
 fn a_device_chain_is_the_leaf_and_then_its_ca() {
     let ca = root(KeyType::P256);
     let device = ca.issue(&thing("a"), &Profile::device(), NOW).unwrap();
-    let chain = Certificate::all_from_pem(device.chain_pem()).unwrap();
+    let chain = Certificate::all_from_pem(device.certificate().chain_pem()).unwrap();
     assert_eq!(chain.len(), 2);
-    assert_eq!(chain[0].der(), device.certificate_der());
+    assert_eq!(chain[0].der(), device.certificate().der());
     assert_eq!(&chain[1], ca.certificate());
     assert_eq!(
         chain[0].authority_key_id(),
@@ -161,7 +161,7 @@ fn a_thing_name_that_fits_no_common_name_is_refused() {
     let ca = root(KeyType::P256);
     let longest = ca.issue(&thing(&"x".repeat(64)), &Profile::device(), NOW);
     judge(
-        longest.unwrap().certificate_der(),
+        longest.unwrap().certificate().der(),
         &[],
         ca.certificate().der(),
         NOW,
@@ -207,7 +207,13 @@ fn a_root_read_back_from_its_files_signs_as_before() {
     )
     .unwrap();
     let device = ca.issue(&thing("a"), &Profile::device(), NOW).unwrap();
-    judge(device.certificate_der(), &[], made.certificate().der(), NOW).unwrap();
+    judge(
+        device.certificate().der(),
+        &[],
+        made.certificate().der(),
+        NOW,
+    )
+    .unwrap();
 }
 
 #[test]

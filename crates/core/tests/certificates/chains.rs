@@ -27,13 +27,18 @@ fn a_device_below_two_intermediates_is_accepted() {
     let device = line.issue(&thing("a"), &Profile::device(), NOW).unwrap();
     let chain = [line.certificate().der(), plant.certificate().der()];
     judge(
-        device.certificate_der(),
+        device.certificate().der(),
         &chain,
         root.certificate().der(),
         NOW,
     )
     .unwrap();
-    assert!(device.chain_pem().ends_with(line.certificate_pem()));
+    assert!(
+        device
+            .certificate()
+            .chain_pem()
+            .ends_with(line.certificate_pem())
+    );
 }
 
 #[test]

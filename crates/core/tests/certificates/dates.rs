@@ -32,18 +32,26 @@ fn the_last_second_of_2049_is_utc_time_and_the_next_is_generalized_time() {
     };
     let before = issue(datetime!(2049-12-31 23:59:59 UTC));
     let after = issue(datetime!(2050-01-01 00:00:00 UTC));
-    assert!(holds(before.certificate_der(), UTC_TIME, "491231235959Z"));
+    assert!(holds(before.certificate().der(), UTC_TIME, "491231235959Z"));
     assert!(holds(
-        after.certificate_der(),
+        after.certificate().der(),
         GENERALIZED_TIME,
         "20500101000000Z"
     ));
     for device in [before, after] {
         for at in [NOW, datetime!(2049-12-31 23:59:58 UTC)] {
-            judge(device.certificate_der(), &[], ca.certificate().der(), at).unwrap();
+            judge(device.certificate().der(), &[], ca.certificate().der(), at).unwrap();
         }
         let late = datetime!(2050-01-02 00:00 UTC);
-        assert!(judge(device.certificate_der(), &[], ca.certificate().der(), late).is_err());
+        assert!(
+            judge(
+                device.certificate().der(),
+                &[],
+                ca.certificate().der(),
+                late
+            )
+            .is_err()
+        );
     }
 }
 
@@ -53,11 +61,11 @@ fn a_device_made_in_2050_starts_with_generalized_time() {
     let ca = root_until(datetime!(2060-01-01 00:00 UTC));
     let device = ca.issue(&thing("a"), &Profile::device(), now).unwrap();
     assert!(holds(
-        device.certificate_der(),
+        device.certificate().der(),
         GENERALIZED_TIME,
         "20500101000000Z"
     ));
-    judge(device.certificate_der(), &[], ca.certificate().der(), now).unwrap();
+    judge(device.certificate().der(), &[], ca.certificate().der(), now).unwrap();
 }
 
 #[test]
@@ -71,8 +79,8 @@ fn a_root_may_last_to_the_end_of_9999_and_not_beyond() {
     ));
     let profile = Profile::device().with_validity(Validity::UntilCaEnds);
     let device = ca.issue(&thing("a"), &profile, NOW).unwrap();
-    assert_eq!(device.not_after(), end);
-    judge(device.certificate_der(), &[], ca.certificate().der(), NOW).unwrap();
+    assert_eq!(device.certificate().not_after(), end);
+    judge(device.certificate().der(), &[], ca.certificate().der(), NOW).unwrap();
 }
 
 #[test]
@@ -81,7 +89,7 @@ fn a_device_starts_a_minute_ago_but_never_before_its_ca() {
     let issue = |now| {
         let profile = Profile::device().with_validity(Validity::Days(1));
         let device = ca.issue(&thing("a"), &profile, now).unwrap();
-        Certificate::from_der(device.certificate_der())
+        Certificate::from_der(device.certificate().der())
             .unwrap()
             .not_before()
     };
@@ -112,7 +120,10 @@ fn a_device_that_would_outlive_its_ca_is_refused_with_the_way_out() {
     );
     assert!(issue(Validity::Days(100)).is_ok());
     assert_eq!(
-        issue(Validity::UntilCaEnds).unwrap().not_after(),
+        issue(Validity::UntilCaEnds)
+            .unwrap()
+            .certificate()
+            .not_after(),
         ca.certificate().not_after()
     );
     let end = ca.certificate().not_after();

@@ -112,8 +112,8 @@ fn a_ca_whose_name_repeats_attributes_signs_devices_that_chain() {
     assert_eq!(ca.certificate().subject_line(), line);
     let device = ca.issue(&thing("a"), &Profile::device(), NOW).unwrap();
     let der = certificate.to_der().unwrap();
-    judges::judge(device.certificate_der(), &[], &der, NOW).unwrap();
-    let issued = Certificate::from_der(device.certificate_der()).unwrap();
+    judges::judge(device.certificate().der(), &[], &der, NOW).unwrap();
+    let issued = Certificate::from_der(device.certificate().der()).unwrap();
     assert_eq!(issued.issuer_der(), ca.certificate().subject_der());
 }
 
@@ -145,7 +145,7 @@ fn a_ca_name_of_an_old_string_type_is_copied_byte_for_byte() {
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         let ca = load(&builder.build(), &key).unwrap();
         let device = ca.issue(&thing("a"), &Profile::device(), NOW).unwrap();
-        let issued = Certificate::from_der(device.certificate_der()).unwrap();
+        let issued = Certificate::from_der(device.certificate().der()).unwrap();
         assert_eq!(issued.issuer_der(), ca.certificate().subject_der());
     }
 }
@@ -158,10 +158,10 @@ fn a_ca_of_the_old_scripts_still_signs() {
     let ca = CertificateAuthority::load(certificate.to_pem().unwrap(), pkcs1, None).unwrap();
     assert_eq!(ca.key_type(), KeyType::Rsa2048);
     let device = ca.issue(&thing("a"), &Profile::device(), NOW).unwrap();
-    let issued = Certificate::from_der(device.certificate_der()).unwrap();
+    let issued = Certificate::from_der(device.certificate().der()).unwrap();
     assert!(issued.authority_key_id().is_some());
     let signer = certificate.public_key().unwrap();
-    let judged = X509::from_der(device.certificate_der()).unwrap();
+    let judged = X509::from_der(device.certificate().der()).unwrap();
     assert!(judged.verify(&signer).unwrap());
 }
 
@@ -193,7 +193,7 @@ fn what_is_no_ca_is_refused_by_what_it_lacks() {
         .issue(&thing("a"), &Profile::device(), NOW)
         .unwrap();
     let refusal = CertificateAuthority::load(
-        device.certificate_pem(),
+        device.certificate().to_pem(),
         device.private_key().to_pem().as_str(),
         None,
     )

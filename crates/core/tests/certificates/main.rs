@@ -5,6 +5,7 @@ mod chains;
 mod dates;
 mod foreign;
 mod judges;
+mod requests;
 mod store;
 
 use jitp_core::{

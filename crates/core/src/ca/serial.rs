@@ -1,0 +1,106 @@
+//! Serial numbers of certificates.
+
+use std::fmt;
+
+use aws_lc_rs::rand;
+
+use super::CaError;
+
+/// A certificate's serial number: 20 octets, positive, of which the first is not zero (RFC 5280, 4.1.2.2).
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SerialNumber([u8; Self::OCTETS]);
+
+impl SerialNumber {
+    /// How long every serial number made here is.
+    pub const OCTETS: usize = 20;
+
+    /// 155 random bits or more, far beyond the 64 that make a serial number unpredictable.
+    ///
+    /// # Errors
+    /// [`CaError::Sign`] if the system has no randomness.
+    pub fn random() -> Result<Self, CaError> {
+        let mut octets = [0; Self::OCTETS];
+        rand::fill(&mut octets).map_err(|_| CaError::Sign)?;
+        octets[0] = octets[0] & 0x7f | 0x01;
+        Ok(Self(octets))
+    }
+
+    /// For whoever keeps a ledger: `instance` tells ledgers of one CA apart (1 to 127), `sequence` (its lower 40 bits) makes it
+    /// unique within one and keeps an index of them growing at its end, and 112 random bits make it unpredictable.
+    ///
+    /// # Errors
+    /// [`CaError::Sign`] if the system has no randomness.
+    pub fn in_sequence(instance: Instance, sequence: u64) -> Result<Self, CaError> {
+        let mut octets = [0; Self::OCTETS];
+        octets[0] = instance.0;
+        octets[1..6].copy_from_slice(&sequence.to_be_bytes()[3..]);
+        rand::fill(&mut octets[6..]).map_err(|_| CaError::Sign)?;
+        Ok(Self(octets))
+    }
+
+    /// One that was written down; `None` if it is not 20 octets that begin with 1 to 127.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let octets: [u8; Self::OCTETS] = octets.try_into().ok()?;
+        (1..=0x7f).contains(&octets[0]).then_some(Self(octets))
+    }
+
+    /// The 20 octets, most significant first.
+    pub fn octets(&self) -> &[u8; Self::OCTETS] {
+        &self.0
+    }
+}
+
+/// What tells several ledgers of one CA apart: the first octet of their serial numbers, 1 to 127.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Instance(u8);
+
+impl Instance {
+    /// `None` for 0, which would shorten the serial number, and above 127, which would make it negative.
+    pub fn new(number: u8) -> Option<Self> {
+        (1..=0x7f).contains(&number).then_some(Self(number))
+    }
+
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for SerialNumber {
+    /// 40 lower-case hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for SerialNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_positive_and_20_octets_long() {
+        for _ in 0..1000 {
+            let serial = SerialNumber::random().unwrap();
+            assert_eq!(SerialNumber::from_octets(serial.octets()), Some(serial));
+        }
+        for wrong in [&[0; 20][..], &[0x80; 20], &[1; 19], &[1; 21]] {
+            assert_eq!(SerialNumber::from_octets(wrong), None);
+        }
+    }
+
+    #[test]
+    fn serial_numbers_of_a_ledger_grow_with_the_sequence() {
+        let instance = Instance::new(7).unwrap();
+        let serial = |sequence| SerialNumber::in_sequence(instance, sequence).unwrap();
+        assert!(serial(1) < serial(2) && serial(255) < serial(256));
+        assert_ne!(serial(1), serial(1));
+        assert_eq!(serial(0x01_0203_0405).octets()[..6], [7, 1, 2, 3, 4, 5]);
+        assert!(Instance::new(0).is_none() && Instance::new(128).is_none());
+    }
+}
