@@ -71,6 +71,9 @@ fn in_json_mode_every_error_is_one_object() {
         ("environment", vec!["apply", "fleet"], 2),
         ("environment", vec!["destroy", "fleet"], 2),
         ("environment", vec!["plan", "fleet", "--no-hook"], 3),
+        ("queue", vec!["status"], 3),
+        ("queue", vec!["drain", "no name", "--count", "1"], 2),
+        ("queue", vec!["pause", "--topic", "no/topic"], 3),
     ] {
         let ended = folder.run(program, &arguments);
         let stderr = ended.fails(code);

@@ -29,6 +29,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "create-claim" => env!("CARGO_BIN_EXE_create-claim"),
         "template" => env!("CARGO_BIN_EXE_template"),
         "environment" => env!("CARGO_BIN_EXE_environment"),
+        "queue" => env!("CARGO_BIN_EXE_queue"),
         "lint" => env!("CARGO_BIN_EXE_lint"),
         "teardown" => env!("CARGO_BIN_EXE_teardown"),
         "pub" => env!("CARGO_BIN_EXE_pub"),
@@ -40,7 +41,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 21] = [
+pub(crate) const PROGRAMS: [&str; 22] = [
     "create-root",
     "register",
     "provision",
@@ -60,6 +61,7 @@ pub(crate) const PROGRAMS: [&str; 21] = [
     "template",
     "teardown",
     "environment",
+    "queue",
     "lint",
     "iot-local",
 ];

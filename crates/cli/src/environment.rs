@@ -18,6 +18,8 @@ pub const AWS_ACCOUNT: &str = "AWS_ACCOUNT";
 pub const AWS_REGION: &str = "AWS_REGION";
 /// The endpoint of every AWS API, read by the AWS SDK.
 pub const AWS_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
+/// The topic whose messages the pipeline takes.
+pub const AWS_TOPIC: &str = "AWS_TOPIC";
 /// The MQTT endpoint of the account, `host` or `host:port`.
 pub const AWS_IOT_ENDPOINT: &str = "AWS_IOT_ENDPOINT";
 /// PEM file with the root certificates that the MQTT endpoint is judged by.
@@ -42,6 +44,10 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: AWS_ENDPOINT_URL,
         meaning: "where AWS APIs are called, as for every AWS tool; `iot-local env` sets it",
+    },
+    Variable {
+        name: AWS_TOPIC,
+        meaning: "topic whose pipeline `queue` is about; `loadtest` if it is not set",
     },
     Variable {
         name: AWS_IOT_ENDPOINT,

@@ -255,17 +255,23 @@ impl Classified for CloudError {
     }
 }
 
-/// How services say "too often": AWS IoT, its data plane, and STS.
-const THROTTLING: [&str; 3] = [
+/// How services say "too often": AWS IoT, its data plane, STS, and SQS.
+const THROTTLING: [&str; 4] = [
     "ThrottlingException",
     "TooManyRequestsException",
     "Throttling",
+    "RequestThrottled",
 ];
 
 /// The class of an exception, by its name (API reference, "Errors" of each operation).
 fn class_of_exception(code: &str) -> Class {
     match code {
-        "ResourceNotFoundException" | "NotConfiguredException" | "NoSuchEntity" => Class::NotFound,
+        // The last two are one error of SQS, which has kept the name from the protocol it spoke before.
+        "ResourceNotFoundException"
+        | "NotConfiguredException"
+        | "NoSuchEntity"
+        | "QueueDoesNotExist"
+        | "AWS.SimpleQueueService.NonExistentQueue" => Class::NotFound,
         "ResourceAlreadyExistsException"
         | "CertificateConflictException"
         | "CertificateStateException"
@@ -276,6 +282,7 @@ fn class_of_exception(code: &str) -> Class {
         | "EntityAlreadyExists"
         | "InvalidStateTransitionException"
         | "ResourceConflictException"
+        | "ResourceInUseException"
         | "TransferConflictException"
         | "TransferAlreadyCompletedException"
         | "VersionConflictException"

@@ -15,9 +15,11 @@ mod environment;
 mod error;
 mod groups;
 mod keeping;
+mod mappings;
 mod orphans;
 mod pace;
 mod policies;
+mod queues;
 mod registration;
 mod registry;
 mod statuses;
@@ -60,9 +62,11 @@ pub use environment::{
 };
 pub use error::CloudError;
 pub use keeping::KEEP;
+pub use mappings::{Mapping, MappingError};
 pub use orphans::Mark;
 pub use pace::Quotas;
 pub use policies::{PolicyDetails, PolicyState};
+pub use queues::{Queue, QueueMessage, QueueState, Undeleted};
 pub use registration::{Outcome, Registered, RegisteredTemplate, Registration, RegistrationError};
 pub use registry::Missing;
 pub use statuses::StatusChange;
@@ -109,6 +113,7 @@ fn check_endpoints() -> Result<(), CloudError> {
         "AWS_ENDPOINT_URL_IAM",
         "AWS_ENDPOINT_URL_IOT",
         "AWS_ENDPOINT_URL_LAMBDA",
+        "AWS_ENDPOINT_URL_SQS",
         "AWS_ENDPOINT_URL_STS",
     ] {
         let Some(value) = std::env::var_os(name) else {
@@ -155,6 +160,7 @@ pub struct Cloud {
     iam: aws_sdk_iam::Client,
     iot: aws_sdk_iot::Client,
     lambda: aws_sdk_lambda::Client,
+    sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
     region: String,
     account: Option<String>,
@@ -206,22 +212,27 @@ impl Cloud {
         let cloud = Self {
             iam: aws_sdk_iam::Client::from_conf(
                 aws_sdk_iam::config::Builder::from(&config)
-                    .interceptor(Bounded)
+                    .interceptor(Bounded::CONTROL)
                     .build(),
             ),
             lambda: aws_sdk_lambda::Client::from_conf(
                 aws_sdk_lambda::config::Builder::from(&config)
-                    .interceptor(Bounded)
+                    .interceptor(Bounded::CONTROL)
                     .build(),
             ),
             iot: aws_sdk_iot::Client::from_conf(
                 aws_sdk_iot::config::Builder::from(&config)
-                    .interceptor(Bounded)
+                    .interceptor(Bounded::CONTROL)
+                    .build(),
+            ),
+            sqs: aws_sdk_sqs::Client::from_conf(
+                aws_sdk_sqs::config::Builder::from(&config)
+                    .interceptor(Bounded::MESSAGES)
                     .build(),
             ),
             sts: aws_sdk_sts::Client::from_conf(
                 aws_sdk_sts::config::Builder::from(&config)
-                    .interceptor(Bounded)
+                    .interceptor(Bounded::CONTROL)
                     .build(),
             ),
             region,

@@ -39,6 +39,12 @@ pub struct TemplateName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct PolicyName(String);
 
+/// The name of a queue: 1 to 80 bytes of `a-z A-Z 0-9 _ -`; of one that keeps the order, with `.fifo` at the end (Amazon
+/// SQS API reference, "CreateQueue", QueueName).
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct QueueName(String);
+
 /// The code that AWS IoT answers to GetRegistrationCode, and that a verification certificate carries as common name.
 ///
 /// Exactly 64 characters, hexadecimal digits with an optional `0x` in front (AWS IoT API reference,
@@ -156,6 +162,16 @@ impl PolicyName {
     }
 }
 
+impl QueueName {
+    /// The greatest length in bytes, with `.fifo`.
+    pub const MAX_BYTES: usize = 80;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl RegistrationCode {
     /// The code as text, 64 characters.
     pub fn as_str(&self) -> &str {
@@ -202,6 +218,18 @@ impl FromStr for PolicyName {
 
     fn from_str(name: &str) -> Result<Self, NameError> {
         POLICY.check(name)?;
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl FromStr for QueueName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        match name.strip_suffix(".fifo") {
+            Some(stem) if name.len() <= Self::MAX_BYTES => QUEUE.check(stem)?,
+            _ => QUEUE.check(name)?,
+        }
         Ok(Self(name.to_owned()))
     }
 }
@@ -276,7 +304,7 @@ fn what_it_is(character: char) -> &'static str {
     match character {
         '\0' => "a NUL byte ends a file name",
         '/' | '\\' => "it would lead to another folder",
-        '.' => "a dot is no part of a thing name, and `..` would lead out of the folder",
+        '.' => "a dot is no part of such a name, and `..` would lead out of the folder",
         '+' | '#' => "a wildcard in MQTT topics",
         c if c.is_control() => "a control character",
         c if c.is_whitespace() => "white space",
@@ -317,6 +345,14 @@ const POLICY: Rule = Rule {
     allowed: "a policy name is 1 to 128 of the characters a-z A-Z 0-9 _ + = , . @ -",
 };
 
+const QUEUE: Rule = Rule {
+    what: "queue name",
+    limit: QueueName::MAX_BYTES,
+    forbidden_starts: &[],
+    punctuation: "_-",
+    allowed: "a queue name is 1 to 80 of the characters a-z A-Z 0-9 _ -, and may end in .fifo",
+};
+
 macro_rules! text {
     ($($name:ident),*) => { $(
         impl fmt::Display for $name {
@@ -352,6 +388,7 @@ text!(
     CaName,
     TemplateName,
     PolicyName,
+    QueueName,
     RegistrationCode
 );
 
@@ -426,6 +463,26 @@ mod tests {
         for name in ["", "a b", "a/b", "ä", "a:b", &"p".repeat(129)] {
             let refusal = name.parse::<PolicyName>().unwrap_err().to_string();
             assert!(refusal.contains("1 to 128"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_queue_name_may_end_in_fifo() {
+        for name in ["loadtestQueue", "a-b_C", "orders.fifo", &"q".repeat(80)] {
+            assert_eq!(name.parse::<QueueName>().unwrap().as_str(), name);
+        }
+        for name in [
+            "",
+            ".fifo",
+            "a.b",
+            "a.fifo.fifo",
+            "a/b",
+            "https://sqs/1/a",
+            &"q".repeat(81),
+            &format!("{}.fifo", "q".repeat(76)),
+        ] {
+            let refusal = name.parse::<QueueName>().unwrap_err().to_string();
+            assert!(refusal.contains("1 to 80"), "{refusal}");
         }
     }
 
