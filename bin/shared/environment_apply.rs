@@ -1,7 +1,9 @@
 //! `environment apply` and `environment plan`: part by part, and the claim.
 
 use jitp_cli::{Common, Failure, Reporter, Result, read_package, read_text};
-use jitp_cloud::{Change, Cloud, Environment, Hook, NewClaim, Part, PartState};
+use jitp_cloud::{
+    Change, Cloud, Environment, EnvironmentError, Hook, HookError, NewClaim, Part, PartState,
+};
 use jitp_core::ca::Profile;
 use jitp_core::failure::Class;
 use jitp_core::names::{PolicyName, ThingName};
@@ -46,13 +48,23 @@ pub(crate) fn read(wanted: &Wanted) -> Result<Environment> {
     if let Some(file) = &wanted.hook {
         let architecture = wanted.hook_architecture.as_deref().unwrap_or(ARCHITECTURE);
         let variables = wanted.hook_variables.iter();
-        environment.hook = Some(Hook {
+        let hook = Hook {
             package: read_package(file, "the hook")?,
             architecture: architecture.to_owned(),
             variables: variables
                 .map(|one| (one.name.clone(), one.value.clone()))
                 .collect(),
-        });
+        };
+        // What AWS Lambda could not start is found before anything is made for it.
+        hook.check().map_err(|error| {
+            let is_about_file = !matches!(error, HookError::Variable { .. });
+            let failure = Failure::from(EnvironmentError::from(error));
+            match is_about_file {
+                true => failure.context(file.display()),
+                false => failure,
+            }
+        })?;
+        environment.hook = Some(hook);
     }
     environment.searchable_attributes = wanted.searchable_attributes.clone();
     environment
@@ -90,23 +102,22 @@ pub(crate) async fn apply(
     }
     let mut reporter = common.reporter();
     for (done, part) in parts.iter().enumerate() {
+        let left = |count: usize| {
+            let (kind, name) = (part.kind(), part.name(environment));
+            format!("{kind} {name}: {count} parts are still to be made; run again to go on")
+        };
         let applied = cloud.apply_part(environment, &place, *part).await;
-        let state = applied.map_err(|error| {
-            let failure = Failure::from(error);
-            let name = part.name(environment);
-            let left = parts.len() - done;
-            failure.context(format!(
-                "{} {name}: {left} parts are still to be made; run again to go on",
-                part.kind()
-            ))
-        })?;
+        let state =
+            applied.map_err(|error| Failure::from(error).context(left(parts.len() - done)))?;
         line(
             &mut reporter,
             *part,
             environment,
             state.change.as_str(),
             &state,
-        )?;
+        )
+        // The claim is still to be made too.
+        .map_err(|failure| failure.context(left(parts.len() - done)))?;
     }
     let new = present.is_none();
     let certificate = match present {
@@ -153,7 +164,7 @@ pub(crate) async fn plan(
     common: &Common,
 ) -> Result<()> {
     let place = cloud.place().await?;
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     let mut changes = 0;
     for part in Part::all(environment) {
         let state = cloud.compare_part(environment, &place, part).await?;

@@ -178,6 +178,81 @@ async fn what_somebody_else_made_is_neither_changed_nor_removed() {
     assert!(account.snapshot().policies.contains_key("fleet-device"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_work_is_found_before_anything_is_made() {
+    let (station, hook) = station().await;
+    let account = station.core.account();
+    let before = account.snapshot();
+    let write = |name: &str, text: &str| {
+        std::fs::write(station.folder.path(name), text).expect("written");
+    };
+    let whole = std::fs::read(&hook).expect("a zip file");
+    std::fs::write(station.folder.path("cut.zip"), &whole[..whole.len() - 30]).expect("written");
+    write("text.zip", "#!/bin/sh\n");
+    let body = include_str!("../../etc/templates/fleet.json");
+    let (cut, _) = body.trim_end().rsplit_once('}').expect("an object");
+    write("broken.json", cut);
+    let other = |name: &str, from: &str, to: &str| {
+        assert!(body.contains(from), "{from}");
+        write(name, &body.replacen(from, to, 1));
+    };
+    other(
+        "no-certificate.json",
+        "AWS::IoT::Certificate\"",
+        "AWS::IoT::Thing\"",
+    );
+    other("undeclared.json", "\"License\": {", "\"Licence\": {");
+    other(
+        "group.json",
+        "\"${ThingGroupName}\"",
+        "\"${ThingGroupName}\", \"nowhere\"",
+    );
+    let with = |flags: &[&'static str]| [&["apply", "fleet"][..], flags].concat();
+    for (flags, code, told) in [
+        (with(&["--hook", "text.zip"]), 3, "no zip file"),
+        (with(&["--hook", "cut.zip"]), 3, "no zip file"),
+        (with(&["--hook", "missing.zip"]), 3, "missing.zip"),
+        (
+            with(&["--hook", "hook.zip", "--hook-variable", "A-B=1"]),
+            2,
+            "A-B",
+        ),
+        (
+            with(&["--hook", "hook.zip", "--hook-variable", "AWS_REGION=x"]),
+            2,
+            "AWS_REGION",
+        ),
+        (with(&["--no-hook", "--body", "broken.json"]), 3, "JSON"),
+        (
+            with(&["--no-hook", "--body", "no-certificate.json"]),
+            3,
+            "$.Resources",
+        ),
+        (
+            with(&["--no-hook", "--body", "undeclared.json"]),
+            3,
+            "`License`, which is not declared",
+        ),
+        (with(&["--no-hook", "--body", "group.json"]), 4, "nowhere"),
+    ] {
+        let ended = station.run("environment", &flags).await;
+        assert!(ended.stderr.contains(told), "{flags:?}: {ended:#?}");
+        ended.fails(code);
+        let mut plan = flags.clone();
+        plan[0] = "plan";
+        let planned = station.run("environment", &plan).await;
+        assert_eq!(planned.code, code, "plan says the same: {planned:#?}");
+        let after = account.snapshot();
+        assert!(
+            after.roles.is_empty() && after.functions.is_empty(),
+            "{flags:?}"
+        );
+        assert!(after.thing_groups.is_empty() && after.thing_types.is_empty());
+        assert_eq!(after.policies.len(), before.policies.len(), "{flags:?}");
+        assert!(!station.folder.path("fleet.claim.key").exists());
+    }
+}
+
 /// Every document of an environment, by the name of its file.
 fn rendered(environment: &Environment) -> BTreeMap<&'static str, Value> {
     let place = Place::new("eu-central-1", "123456789012");

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use jitp_core::ca::{CertificateAuthority, KeyType, Profile, SelfSigned, Subject, Validity};
 use jitp_core::mqtt::{Identity, MqttError, Options as Connection, Publish, Qos, Session, Trust};
 use jitp_core::names::ThingName;
 use jitp_core::store::Store;
-use jitp_local::account::CertificateStatus;
+use jitp_local::account::{CertificateStatus, certificates};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::support::{Ended, Station};
 use crate::templates::{create_fleet, with_what_a_fleet_needs};
@@ -526,6 +528,66 @@ async fn killed_at_any_moment_the_device_has_its_claim_or_its_identity_and_goes_
         );
     }
     assert!(interrupted > 0, "every run was faster than its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_has_expired_is_refused_once_and_says_so() {
+    let station = with_what_a_fleet_needs().await;
+    create_fleet(&station, &[]).await;
+    let past = OffsetDateTime::now_utc() - time::Duration::days(20);
+    let profile = Profile::device().with_validity(Validity::Days(10));
+    let name: ThingName = "fleet".parse().expect("a name");
+    let claim = SelfSigned::create(&name, &profile, past).expect("a claim");
+    let pem = claim.certificate().to_pem();
+    Store::open(station.folder.path(""))
+        .and_then(|store| store.save_claim(&name, claim.private_key(), &pem))
+        .expect("saved");
+    // As a claim that was made in time, and was carried around too long.
+    let register = |tx: &mut jitp_local::account::Transaction| {
+        certificates::register_without_ca(tx, &pem, CertificateStatus::Active).map(drop)
+    };
+    station.core.account().write(register).expect("registered");
+
+    let started = std::time::Instant::now();
+    let stderr = provision(&station, "1", &[]).await;
+    let stderr = stderr.fails(8);
+    assert!(stderr.contains(" 1 attempt "), "{stderr}");
+    assert!(stderr.contains("certificate expired on"), "{stderr}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{stderr}");
+    assert!(!station.folder.path("iot-1.provisioning").exists());
+    // The local core tells it too.
+    let recent = station.core.diary().recent();
+    let told = |entry: &jitp_local::diary::Entry| entry.sentence.contains("is expired");
+    assert!(recent.iter().any(told), "{recent:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_certificate_has_expired_is_refused_once_and_says_so() {
+    let station = Station::start().await;
+    let past = OffsetDateTime::now_utc() - time::Duration::days(20);
+    let store = Store::open(station.folder.path("")).expect("a folder");
+    let subject = Subject::positional(&["root"]).expect("a subject");
+    let ca = CertificateAuthority::create_root(&subject, KeyType::P256, Validity::Days(900), past);
+    let ca = ca.expect("a CA");
+    let name = "root".parse().expect("a name");
+    store.save_ca(&name, &ca).expect("saved");
+    station.run("register", &[] as &[&str]).await.ok();
+    let profile = Profile::device().with_validity(Validity::Days(10));
+    let device: ThingName = "sensor".parse().expect("a name");
+    let issued = ca.issue(&device, &profile, past).expect("issued");
+    store.save_device(&issued).expect("saved");
+    for (name, arguments) in [
+        ("pub", &["sensor", "hello"][..]),
+        ("sub", &["sensor", "--timeout", "5"]),
+        ("sub", &["sensor", "--mqtt-version", "3.1.1"]),
+    ] {
+        let started = std::time::Instant::now();
+        let stderr = station.run(name, arguments).await.fails(8);
+        assert!(stderr.contains(" 1 attempt "), "{stderr}");
+        assert!(stderr.contains("certificate expired on"), "{stderr}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{stderr}");
+    }
+    assert!(station.core.account().snapshot().things.is_empty());
 }
 
 fn belongs(key: &[u8], certificate: &Path) -> bool {

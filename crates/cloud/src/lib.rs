@@ -57,8 +57,8 @@ pub use creating::{
 pub use deleting::{Certificates, Deletion, Step, Stopped, own_policy};
 pub use drift::Drift;
 pub use environment::{
-    Documents, EVENTS, Environment, EnvironmentError, EnvironmentPlan, EnvironmentStep, Hook, Part,
-    PartState, Place,
+    Documents, EVENTS, Environment, EnvironmentError, EnvironmentPlan, EnvironmentStep, Hook,
+    HookError, Part, PartState, Place,
 };
 pub use error::CloudError;
 pub use keeping::KEEP;

@@ -66,11 +66,21 @@ fn exists<T>(answer: Result<T, CloudError>) -> Result<bool, CloudError> {
 impl Cloud {
     /// Everything a template names outright must be there before the first device connects.
     pub(crate) async fn check_names(&self, template: &Template) -> Result<(), Missing> {
+        self.check_names_but(template, &[]).await
+    }
+
+    /// The same, but for what is about to be made: names of policies, types and groups.
+    pub(crate) async fn check_names_but(
+        &self,
+        template: &Template,
+        about_to_be_made: &[&str],
+    ) -> Result<(), Missing> {
+        let is_to_be_there = |name: &String| !about_to_be_made.contains(&name.as_str());
         let missing = |kind, name: String, remedy: String| {
             let remedy = format!("make it: {remedy}");
             Err(Missing::Named { kind, name, remedy })
         };
-        for name in template.named_policies() {
+        for name in template.named_policies().into_iter().filter(is_to_be_there) {
             if !self.policy_exists(&name).await? {
                 let remedy = format!(
                     "aws iot create-policy --policy-name {name} --policy-document file://policies/{name}.json"
@@ -78,13 +88,13 @@ impl Cloud {
                 return missing("policy", name, remedy);
             }
         }
-        for name in template.thing_types() {
+        for name in template.thing_types().into_iter().filter(is_to_be_there) {
             if !self.thing_type_exists(&name).await? {
                 let remedy = format!("aws iot create-thing-type --thing-type-name {name}");
                 return missing("thing type", name, remedy);
             }
         }
-        for name in template.thing_groups() {
+        for name in template.thing_groups().into_iter().filter(is_to_be_there) {
             if !self.thing_group_exists(&name).await? {
                 let remedy = format!("aws iot create-thing-group --thing-group-name {name}");
                 return missing("thing group", name, remedy);

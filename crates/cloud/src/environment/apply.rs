@@ -142,6 +142,7 @@ impl Cloud {
                     .await?
             }
             Part::Template => {
+                self.check_body(environment, &documents.template).await?;
                 let (role_arn, hook_arn) = arns(environment, place);
                 let new = new_template(
                     environment,

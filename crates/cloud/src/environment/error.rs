@@ -3,6 +3,8 @@
 use jitp_core::failure::{Class, Classified};
 use jitp_core::placeholders::PlaceholderError;
 
+use super::package::HookError;
+use crate::registry::Missing;
 use crate::{CloudError, TeardownError, TemplatingError};
 
 /// Why an environment could not be stood up, compared or taken down.
@@ -21,6 +23,9 @@ pub enum EnvironmentError {
     /// What devices made cannot be taken down.
     #[error(transparent)]
     Teardown(#[from] TeardownError),
+    /// The hook could not be a function.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// Something of that name is there, says something else, and was not made by this environment.
     #[error("the {kind} {name} exists, was not made by this environment, and differs: {}", .differences.join(", "))]
     NotOurs {
@@ -46,6 +51,12 @@ pub enum EnvironmentError {
     OtherEvents(Vec<String>),
 }
 
+impl From<Missing> for EnvironmentError {
+    fn from(error: Missing) -> Self {
+        Self::Template(error.into())
+    }
+}
+
 impl Classified for EnvironmentError {
     fn class(&self) -> Class {
         match self {
@@ -53,6 +64,8 @@ impl Classified for EnvironmentError {
             Self::Placeholder(error) => error.class(),
             Self::Template(error) => error.class(),
             Self::Teardown(error) => error.class(),
+            Self::Hook(HookError::Variable { .. }) => Class::Usage,
+            Self::Hook(_) => Class::Configuration,
             Self::NotOurs { .. } | Self::Unchangeable { .. } | Self::OtherEvents(_) => {
                 Class::Conflict
             }
@@ -75,6 +88,13 @@ impl Classified for EnvironmentError {
             Self::Placeholder(error) => error.hint(),
             Self::Template(error) => error.hint(),
             Self::Teardown(error) => error.hint(),
+            Self::Hook(HookError::Variable { .. }) => None,
+            Self::Hook(HookError::OtherArchitecture { found, .. }) => Some(format!(
+                "pass --hook-architecture {found} if that is what it is to run on, or build it anew: make lambda"
+            )),
+            Self::Hook(_) => {
+                Some("make lambda packs one: target/lambda/pre-provision.zip".to_owned())
+            }
             Self::NotOurs { .. } => Some(
                 "give this environment's another name; see: environment apply --help".to_owned(),
             ),

@@ -7,6 +7,7 @@ mod destroy;
 mod documents;
 mod error;
 mod function;
+mod package;
 mod roles;
 mod things;
 
@@ -16,6 +17,7 @@ pub use apply::{Part, PartState};
 pub use destroy::{EnvironmentPlan, EnvironmentStep};
 pub use documents::{Documents, EVENTS, Environment, Hook, Place};
 pub use error::EnvironmentError;
+pub use package::HookError;
 
 use crate::CloudError;
 use crate::call::back_off;

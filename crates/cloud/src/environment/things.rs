@@ -146,11 +146,28 @@ impl Cloud {
         self.call("CreateThingType", send).await.map(drop)
     }
 
+    /// What would make the template of no use to any device: found before anything is made for it.
+    pub(super) async fn check_body(
+        &self,
+        environment: &Environment,
+        body: &str,
+    ) -> Result<(), EnvironmentError> {
+        let template = Template::parse(body).map_err(TemplatingError::from)?;
+        if let Some(fault) = template.check_fleet().into_iter().next() {
+            return Err(TemplatingError::from(fault).into());
+        }
+        let ours = [
+            environment.device_policy.as_str(),
+            &environment.thing_type,
+            &environment.thing_group,
+        ];
+        Ok(self.check_names_but(&template, &ours).await?)
+    }
+
     pub(super) async fn template_state(
         &self,
         new: &NewTemplate<'_>,
     ) -> Result<Found, EnvironmentError> {
-        Template::parse(new.body).map_err(TemplatingError::from)?;
         let Some(present) = self.provisioning_template(new.name).await? else {
             return Ok(Found::nothing());
         };

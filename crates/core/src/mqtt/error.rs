@@ -271,7 +271,7 @@ impl Classified for MqttError {
             | Self::ClientCertificateRefused {
                 client_id, note, ..
             } => match note {
-                Some(note) => note.clone(),
+                Some(note) => format!("{note}; if that cannot be, check this machine's clock"),
                 None => format!(
                     "the CA may not be registered, active and with auto-registration on, its template may \
                      have failed, the certificate may be inactive, or the policy denies iot:Connect; \

@@ -51,8 +51,9 @@ impl Campaign {
         }
     }
 
-    /// Counts a failure; whether its kind may be tried again.
-    fn failed(&mut self, closed: &Closed, first: bool, retry: &Retry) -> bool {
+    /// Counts a failure; whether its kind may be tried again. A certificate that is out of date is not waited for: no
+    /// provisioning that may be under way makes it valid.
+    fn failed(&mut self, closed: &Closed, first: bool, out_of_date: bool, retry: &Retry) -> bool {
         let more = self.number < retry.attempts;
         match closed {
             Closed::Server(_) | Closed::Tls { .. } | Closed::Protocol { .. } | Closed::ByUs => {
@@ -61,7 +62,7 @@ impl Campaign {
             Closed::Refused(reason) => reason.is_temporary() && more,
             Closed::CertificateRefused { .. } => {
                 self.alerts += 1;
-                self.alerts < retry.alert_attempts && more
+                self.alerts < retry.alert_attempts && more && !out_of_date
             }
             Closed::Ended {
                 stage: Stage::Connack,
@@ -69,7 +70,7 @@ impl Campaign {
             | Closed::Reset {
                 stage: Stage::Connack,
             }
-            | Closed::Disconnected(_) => more,
+            | Closed::Disconnected(_) => more && !out_of_date,
             _ => {
                 self.below += 1;
                 more && (!first || self.below < retry.unreachable_attempts)
@@ -134,7 +135,10 @@ impl Session {
             };
             campaign.wait = retry.delay(number, dice());
             campaign.next = Instant::now() + campaign.wait;
-            let again = campaign.failed(&closed, first, &retry) && campaign.next < limit;
+            let identity = &self.options.identity;
+            let out_of_date = identity.out_of_date(self.options.clock.now()).is_some();
+            let again =
+                campaign.failed(&closed, first, out_of_date, &retry) && campaign.next < limit;
             (self.events)(&Event::Failed {
                 number,
                 reason: closed.clone(),
