@@ -100,6 +100,7 @@ local: programs ## an AWS IoT Core on this machine, until Ctrl-C
 test: prerequisites ## every test; needs no network and no account
 	@command -v openssl >/dev/null || { echo "make: the openssl program, which judges our certificates, is missing; remedy: sudo apt-get install openssl" >&2; exit 1; }
 	@command -v curl >/dev/null || { echo "make: curl, by which the functions of some tests speak, is missing; remedy: sudo apt-get install curl" >&2; exit 1; }
+	@command -v script >/dev/null || { echo "make: script, which gives the programs of some tests a terminal, is missing; remedy: sudo apt-get install bsdutils" >&2; exit 1; }
 	$(CARGO) test --workspace --locked
 
 check: prerequisites ## what must be true before a change lands

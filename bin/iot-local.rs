@@ -267,7 +267,7 @@ fn pass_on(child: &Child, exit: Exit) {
 }
 
 async fn print_environment(env: &Env, common: &Common) -> Result<u8> {
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     for (name, value) in running::environment(env.control_port).await? {
         reporter.line(&Variable { name, value })?;
     }
@@ -275,7 +275,7 @@ async fn print_environment(env: &Env, common: &Common) -> Result<u8> {
 }
 
 fn print_operations(common: &Common) -> Result<u8> {
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     for offered in operations() {
         reporter.line(&Operation {
             service: offered.service,

@@ -85,7 +85,7 @@ async fn lint(arguments: Arguments, common: &Common) -> Result<()> {
             false => looked_at.push(lint_file(path, &settings)?),
         }
     }
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     if arguments.sarif {
         reporter.document(&sarif(&looked_at))?;
     } else {

@@ -56,7 +56,7 @@ async fn needs_renewal(arguments: Arguments, common: &Common) -> Result<()> {
     let end = device.certificate().not_after();
     let left = end - OffsetDateTime::now_utc();
     let needs_renewal = left <= arguments.within.duration();
-    common.reporter().line(&Line {
+    common.listing().line(&Line {
         thing: thing.to_string(),
         not_after: end.format(&Rfc3339).unwrap_or_else(|_| end.to_string()),
         days_left: left.whole_days(),

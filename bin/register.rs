@@ -168,7 +168,7 @@ impl Report for Difference {
 }
 
 fn print_drift(drift: Vec<Drift>, common: &Common) -> Result<()> {
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     let count = drift.len();
     for one in drift {
         reporter.line(&Difference {

@@ -1,6 +1,5 @@
 //! Subscribe as a device and print what arrives.
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -140,17 +139,17 @@ async fn subscribe(arguments: Arguments, common: &Common) -> Result<()> {
     let deadline = arguments
         .timeout
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     let mut received = 0;
     while arguments.count.is_none_or(|count| received < count) {
         let Some(message) = session.next_message(deadline).await? else {
             break;
         };
         received += 1;
-        match reporter.write(&Received::new(&message)) {
-            // The reader has had enough: `sub THING | head -3`.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
-            other => other.map_err(|error| Failure::io("cannot write to stdout", &error))?,
+        reporter.line(&Received::new(&message))?;
+        if reporter.reader_is_gone() {
+            // It has had enough: `sub THING | head -3`.
+            return Ok(session.disconnect().await?);
         }
     }
     session.disconnect().await?;

@@ -115,7 +115,10 @@ async fn sweep(arguments: Arguments, common: &Common) -> Result<()> {
             false => HashSet::new(),
         },
     };
-    let mut reporter = common.reporter();
+    let mut reporter = match arguments.delete {
+        true => common.reporter(),
+        false => common.listing(),
+    };
     let mut found = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)) {
         let findings = cloud.findings(kind, &sweep, arguments.batch.concurrency.into());

@@ -109,7 +109,10 @@ async fn teardown(arguments: Arguments, common: &Common) -> Result<()> {
     }
     let cloud = Cloud::connect(&arguments.cloud).await?;
     let plan = plan(&cloud, &arguments).await?;
-    let mut reporter = common.reporter();
+    let mut reporter = match arguments.dry_run {
+        true => common.listing(),
+        false => common.reporter(),
+    };
     for left in &plan.left {
         reporter.line(&Line::left(left))?;
     }
@@ -119,7 +122,6 @@ async fn teardown(arguments: Arguments, common: &Common) -> Result<()> {
         }
         return Ok(());
     }
-    drop(reporter);
     if !plan.steps.is_empty() {
         if !arguments.confirm.yes {
             show(&plan, common);

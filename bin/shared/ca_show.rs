@@ -48,7 +48,7 @@ impl Report for Line {
 
 /// Every registered CA, a line for each.
 pub(crate) async fn list(cloud: &Cloud, common: &Common) -> Result<()> {
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     for ca in cloud.registered_cas().await? {
         reporter.line(&line(&ca, None)?)?;
     }
@@ -76,7 +76,7 @@ pub(crate) async fn show(cloud: &Cloud, name: &str, common: &Common) -> Result<(
         registered_certificates: cloud.certificates_of_ca(&ca.certificate_id).await?.len(),
     };
     let line = line(&ca, Some(more))?;
-    common.reporter().members(&line)
+    common.listing().members(&line)
 }
 
 /// A registered CA by its id, or by the name of its file.

@@ -16,7 +16,10 @@ pub(crate) async fn run(cloud: &Cloud, flags: &Destroy, common: &Common) -> Resu
     let environment = apply::named(&flags.names);
     let place = cloud.place().await?;
     let found = plan(cloud, &environment, &place, flags).await?;
-    let mut reporter = common.reporter();
+    let mut reporter = match flags.dry_run {
+        true => common.listing(),
+        false => common.reporter(),
+    };
     for left in &found.left {
         reporter.line(&stays(left))?;
     }
@@ -26,7 +29,6 @@ pub(crate) async fn run(cloud: &Cloud, flags: &Destroy, common: &Common) -> Resu
         }
         return Ok(());
     }
-    drop(reporter);
     if !found.steps.is_empty() {
         if !flags.confirm.yes {
             for step in found.steps.iter().take(SHOWN) {

@@ -60,7 +60,7 @@ impl Report for Line {
 }
 
 pub(crate) fn run(flags: &Flags, common: &Common) -> Result<()> {
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     let (mut errors, mut warnings) = (0, 0);
     for file in &flags.files {
         for finding in lint(flags, &read(flags, file)?) {

@@ -51,7 +51,7 @@ impl Report for Summary {
 
 /// Every template, a line for each.
 pub(crate) async fn list(cloud: &Cloud, common: &Common) -> Result<()> {
-    let mut reporter = common.reporter();
+    let mut reporter = common.listing();
     for found in cloud.provisioning_templates().await? {
         reporter.line(&Summary {
             template_name: found.name,
@@ -77,7 +77,7 @@ pub(crate) async fn show(
             Some(number) => cloud.template_body(name.as_str(), number).await?,
             None => found.body,
         };
-        return common.reporter().line(&Body(body));
+        return common.listing().line(&Body(body));
     }
     let versions = cloud.template_versions(name.as_str()).await?;
     let details = Details {
@@ -93,7 +93,7 @@ pub(crate) async fn show(
         last_modified_date: found.changed.and_then(|time| time.format(&Rfc3339).ok()),
         template_body: found.body,
     };
-    common.reporter().members(&details)
+    common.listing().members(&details)
 }
 
 /// A template as it is; in JSON it is its own form.

@@ -2,13 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io;
 use std::pin::pin;
-use std::time::Duration;
 
 use clap::Args;
 use futures::{Stream, StreamExt, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jitp_core::failure::Class;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -18,6 +16,7 @@ use crate::common::Common;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::report::{Report, Reporter};
+use crate::screen::Bar;
 
 // Flags of programs that work on many items. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug)]
@@ -89,12 +88,14 @@ impl<'a> Batch<'a> {
     }
 
     /// Works on every item, whatever becomes of the others, and writes the result lines. Only failures of
-    /// configuration or credentials, which every further item would meet, keep the rest from being tried.
+    /// configuration or credentials, which every further item would meet, keep the rest from being tried; and so does
+    /// an answer that cannot be written.
     ///
     /// A single item that fails is the program's own failure; of several, each that fails has a line that says so.
     ///
     /// # Errors
-    /// When an item failed, the items cannot be listed, or stdout cannot be written.
+    /// When an item failed, the items cannot be listed, or stdout cannot be written. A reader that has gone is a failure
+    /// of a program that changes, and none of one that reads.
     pub async fn run<T, R>(
         &self,
         items: impl Stream<Item = Result<T>>,
@@ -104,17 +105,15 @@ impl<'a> Batch<'a> {
         T: ToString,
         R: Report,
     {
-        let hopeless = Cell::new(false);
+        // Why no further item is begun.
+        let halt: Cell<Option<&'static str>> = Cell::new(None);
         let under_way = UnderWay::new(self.common);
-        let (work, hopeless_seen, started) = (&work, &hopeless, &under_way);
+        let (work, halted, started) = (&work, &halt, &under_way);
         let each = items.map(|item| async move {
             let item = item?;
             let name = item.to_string();
-            if hopeless_seen.get() {
-                let failure = Failure::new(
-                    Class::Configuration,
-                    "not tried, after the failure of another",
-                );
+            if let Some(why) = halted.get() {
+                let failure = Failure::new(Class::Configuration, why);
                 return Ok((name, Done::from(Err(failure))));
             }
             let number = started.start(&name);
@@ -122,7 +121,7 @@ impl<'a> Batch<'a> {
             started.end(number);
             let hopeless = |failure: &Failure| failure.exit() == Exit::Configuration;
             if self.total != Some(1) && done.failure.as_ref().is_some_and(hopeless) {
-                hopeless_seen.set(true);
+                halted.set(Some("not tried, after the failure of another"));
             }
             Ok((name, done))
         });
@@ -130,9 +129,13 @@ impl<'a> Batch<'a> {
             Order::Items => pin!(each.buffered(self.concurrency).left_stream()),
             Order::Completion => pin!(each.buffer_unordered(self.concurrency).right_stream()),
         };
-        let bar = self.bar();
-        let mut reporter = self.common.reporter();
+        let bar = Bar::show(self.total, plural(self.kind), self.has_bar());
+        let mut reporter = match self.order {
+            Order::Items => self.common.listing(),
+            Order::Completion => self.common.reporter(),
+        };
         let mut tally = Tally::default();
+        let mut unwritten: Option<Unwritten> = None;
         while let Some(result) = results.next().await {
             let (name, done) = match result {
                 Ok(result) => result,
@@ -141,24 +144,34 @@ impl<'a> Batch<'a> {
                     return Err(tally.unlisted(self.kind, failure));
                 }
             };
-            bar.inc(1);
-            let written = bar.suspend(|| self.write(&mut reporter, &name, &done));
-            match written {
-                // The reader has seen enough, and a program that only reads has nothing more to do.
-                Err(error)
-                    if error.kind() == ErrorKind::BrokenPipe && self.order == Order::Items =>
-                {
-                    under_way.settled();
-                    return Ok(());
+            bar.advance();
+            match &mut unwritten {
+                Some(unwritten) => unwritten.lines.extend(self.texts(&reporter, &name, &done)),
+                None => {
+                    if let Err(error) = bar.above(|| self.write(&mut reporter, &name, &done)) {
+                        if self.order == Order::Items {
+                            under_way.settled();
+                            return Err(Failure::unwritten(&error, &[]));
+                        }
+                        // What is under way is brought to its end, so that nothing is left half made.
+                        halt.set(Some(NOT_TRIED));
+                        let lines = self.texts(&reporter, &name, &done);
+                        unwritten = Some(Unwritten { error, lines });
+                    }
                 }
-                other => other
-                    .map_err(|error| Failure::io("cannot write the answer to stdout", &error))?,
             }
             tally.count(done);
+            if reporter.reader_is_gone() && self.total.is_none() {
+                // Nobody waits for the rest, and it may be long.
+                break;
+            }
         }
         under_way.settled();
-        bar.finish_and_clear();
-        tally.verdict(self.kind, self.total)
+        drop(bar);
+        match unwritten {
+            Some(unwritten) => Err(tally.unwritten(self.kind, &unwritten)),
+            None => tally.verdict(self.kind, self.total),
+        }
     }
 
     /// As [`Batch::run`], over a list.
@@ -188,36 +201,45 @@ impl<'a> Batch<'a> {
         for line in &done.lines {
             reporter.write(line)?;
         }
-        match &done.failure {
-            Some(failure) if self.total != Some(1) => reporter.write(&Failed {
-                kind: self.kind,
-                name,
-                failure,
-            }),
-            _ => Ok(()),
+        match self.failed(name, done) {
+            Some(failed) => reporter.write(&failed),
+            None => Ok(()),
         }
     }
 
-    /// A progress bar on a terminal, and none elsewhere or for a single item.
-    fn bar(&self) -> ProgressBar {
-        let target = match io::stderr().is_terminal() && !self.common.quiet && self.total != Some(1)
-        {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let length = self.total.map(|total| total as u64);
-        let bar = ProgressBar::with_draw_target(length, target);
-        let template = match self.total {
-            Some(_) => "{bar:32} {pos}/{len} {msg} {eta}",
-            None => "{spinner} {pos} {msg} {elapsed}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_message(plural(self.kind));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar
+    /// The same lines, for a failure to tell. Those that were not tried are counted only.
+    fn texts<R: Report>(&self, reporter: &Reporter, name: &str, done: &Done<R>) -> Vec<String> {
+        let lines = done.lines.iter().map(|line| reporter.text(line));
+        let failed = self
+            .failed(name, done)
+            .filter(|failed| failed.failure.message() != NOT_TRIED)
+            .map(|failed| reporter.text(&failed));
+        lines.chain(failed).collect()
     }
+
+    /// The line of an item that failed, where there are several.
+    fn failed<'b, R>(&self, name: &'b str, done: &'b Done<R>) -> Option<Failed<'b>> {
+        let failure = done.failure.as_ref().filter(|_| self.total != Some(1))?;
+        Some(Failed {
+            kind: self.kind,
+            name,
+            failure,
+        })
+    }
+
+    /// No progress bar for a single item.
+    fn has_bar(&self) -> bool {
+        !self.common.quiet && self.total != Some(1)
+    }
+}
+
+/// The failure of an item that was not begun since nothing can be said of it.
+const NOT_TRIED: &str = "not tried, since the answer cannot be written";
+
+/// What could not be written, and why not.
+struct Unwritten {
+    error: io::Error,
+    lines: Vec<String>,
 }
 
 /// What was done and what was not, so far.
@@ -246,6 +268,20 @@ impl Tally {
             0 => failure,
             done => {
                 let context = format!("{done} {} done, and then", plural(kind));
+                failure.context(context).partial()
+            }
+        }
+    }
+
+    /// The answer could not be written to its end.
+    fn unwritten(self, kind: &str, unwritten: &Unwritten) -> Failure {
+        let failure = Failure::unwritten(&unwritten.error, &unwritten.lines);
+        let untried = |failure: &&Failure| failure.message() == NOT_TRIED;
+        match self.failures.iter().filter(untried).count() {
+            0 if self.failures.is_empty() => failure,
+            0 => failure.partial(),
+            count => {
+                let context = format!("{count} {} were not tried", plural(kind));
                 failure.context(context).partial()
             }
         }

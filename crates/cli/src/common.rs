@@ -1,6 +1,6 @@
 //! The flags every program has.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::environment;
 use crate::report::{OutputFormat, Reporter};
+use crate::screen::Screen;
 
 // Flags that every program has. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug)]
@@ -40,16 +41,24 @@ pub struct Common {
 }
 
 impl Common {
-    /// The writer of this run's answer.
+    /// The writer of this run's answer. An answer that cannot be written is a failure that says it: what was done must
+    /// not go unsaid.
     pub fn reporter(&self) -> Reporter {
         Reporter::new(self.output)
+    }
+
+    /// The writer of the answer of a program that only reads. A reader that has seen enough and closes its pipe, as
+    /// `head` does, is no failure.
+    pub fn listing(&self) -> Reporter {
+        Reporter::listing(self.output)
     }
 
     /// Tells a person something on stderr; `--quiet` silences it.
     pub fn say(&self, sentence: impl AsRef<str>) {
         if !self.quiet {
             // A closed stderr is no reason to fail: nobody is reading.
-            let _ = writeln!(io::stderr(), "{}", sentence.as_ref());
+            let line = format!("{}\n", sentence.as_ref());
+            let _ = Screen.write_all(line.as_bytes());
         }
     }
 
@@ -62,10 +71,5 @@ impl Common {
     pub fn passphrase(&self) -> Option<Zeroizing<Vec<u8>>> {
         std::env::var_os(environment::JITP_CA_PASSPHRASE)
             .map(|passphrase| Zeroizing::new(passphrase.into_encoded_bytes()))
-    }
-
-    /// Whether stderr is a terminal that wants colour (`NO_COLOR` is honoured).
-    pub fn colour(&self) -> bool {
-        io::stderr().is_terminal() && std::env::var_os(environment::NO_COLOR).is_none()
     }
 }

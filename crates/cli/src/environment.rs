@@ -67,6 +67,6 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: NO_COLOR,
-        meaning: "any value: no colour in what is written for people",
+        meaning: "any value but nothing: no colour in what is written for people",
     },
 ];

@@ -122,7 +122,16 @@ impl<E: Classified> From<E> for Failure {
 }
 
 impl Failure {
-    /// A failed write of the answer, or another failure of the machine's own input or output.
+    /// The answer could not be written. What it was is said here, where it may still be read.
+    pub(crate) fn unwritten(error: &io::Error, lines: &[String]) -> Self {
+        let failure = Self::io("cannot write the answer to stdout", error);
+        match lines {
+            [] => failure,
+            lines => failure.hint(format!("not written: {}", lines.join("; "))),
+        }
+    }
+
+    /// A failure of the machine's own input or output.
     pub fn io(what: &str, error: &io::Error) -> Self {
         Self::new(Class::Unexpected, format!("{what}: {error}"))
     }

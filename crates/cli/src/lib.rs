@@ -13,6 +13,7 @@ mod items;
 mod name_value;
 mod report;
 mod run;
+mod screen;
 
 pub use age::Age;
 pub use batch::{Batch, BatchFlags, Done, Order};

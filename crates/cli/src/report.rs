@@ -1,6 +1,6 @@
 //! The answer on stdout: tab-separated lines, or one JSON object a line.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, ErrorKind, Stdout, Write};
 
 use clap::ValueEnum;
 use serde::{Serialize, Serializer};
@@ -31,24 +31,36 @@ pub trait Report: Serialize {
 #[derive(Debug)]
 pub struct Reporter {
     format: OutputFormat,
-    out: BufWriter<Stdout>,
+    /// Whether it is no failure when the reader goes away.
+    may_be_closed: bool,
+    closed: bool,
+    out: Stdout,
 }
 
 impl Reporter {
     pub(crate) fn new(format: OutputFormat) -> Self {
         Self {
             format,
-            out: BufWriter::new(io::stdout()),
+            may_be_closed: false,
+            closed: false,
+            out: io::stdout(),
+        }
+    }
+
+    pub(crate) fn listing(format: OutputFormat) -> Self {
+        Self {
+            may_be_closed: true,
+            ..Self::new(format)
         }
     }
 
     /// Writes one line and hands it to the reader at once.
     ///
     /// # Errors
-    /// When stdout cannot be written, for example because the reader of a pipe is gone.
+    /// When stdout cannot be written: the failure says what the line was.
     pub fn line(&mut self, report: &impl Report) -> Result<()> {
         self.write(report)
-            .map_err(|error| Failure::io("cannot write the answer to stdout", &error))
+            .map_err(|error| Failure::unwritten(&error, &[self.text(report)]))
     }
 
     /// Writes everything about one item: as text a line for each member that has a value, named as in the JSON form.
@@ -73,25 +85,42 @@ impl Reporter {
     /// # Errors
     /// When stdout cannot be written.
     pub fn document(&mut self, document: &Value) -> Result<()> {
-        writeln!(self.out, "{document:#}")
-            .and_then(|()| self.out.flush())
-            .map_err(|error| Failure::io("cannot write the answer to stdout", &error))
+        self.hand_over(&format!("{document:#}\n"))
+            .map_err(|error| Failure::unwritten(&error, &[]))
     }
 
-    /// As [`Reporter::line`], but leaves the I/O error to a caller that treats a closed pipe as
-    /// an ordinary end.
-    ///
-    /// # Errors
-    /// When stdout cannot be written.
-    pub fn write(&mut self, report: &impl Report) -> io::Result<()> {
+    /// Whether the reader of a listing has gone: nothing that is written now is read.
+    pub fn reader_is_gone(&self) -> bool {
+        self.closed
+    }
+
+    /// As [`Reporter::line`], for a caller that tells of the failure itself.
+    pub(crate) fn write(&mut self, report: &impl Report) -> io::Result<()> {
+        let line = self.text(report) + "\n";
+        self.hand_over(&line)
+    }
+
+    /// A line without its end.
+    pub(crate) fn text(&self, report: &impl Report) -> String {
         match self.format {
-            OutputFormat::Text => writeln!(self.out, "{}", report.columns().join("\t"))?,
-            OutputFormat::Json => {
-                serde_json::to_writer(&mut self.out, report)?;
-                self.out.write_all(b"\n")?;
-            }
+            OutputFormat::Text => report.columns().join("\t"),
+            // A report is a struct or a map with names for keys, which has a JSON form.
+            OutputFormat::Json => serde_json::to_string(report).unwrap_or_default(),
         }
-        self.out.flush()
+    }
+
+    fn hand_over(&mut self, text: &str) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        let written = self.out.write_all(text.as_bytes());
+        match written.and_then(|()| self.out.flush()) {
+            Err(error) if self.may_be_closed && error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            other => other,
+        }
     }
 }
 

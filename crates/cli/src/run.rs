@@ -18,6 +18,7 @@ use crate::environment;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::report::OutputFormat;
+use crate::screen::{self, Screen};
 
 // A program's arguments: its own, and the common ones. No docstring: clap would show it instead of
 // the program's.
@@ -204,8 +205,15 @@ fn usage(error: &clap::Error, name: &str, json: bool) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     if help || !json {
-        // A closed terminal cannot be told anything.
-        let _ = error.print();
+        match error.print() {
+            // Whoever reads the help has seen enough, or there is no terminal to tell of a usage error.
+            Err(error) if help && error.kind() != io::ErrorKind::BrokenPipe => {
+                let failure = Failure::unwritten(&error, &[]);
+                complain(&failure, name, json);
+                return ExitCode::from(failure.exit() as u8);
+            }
+            _ => {}
+        }
     } else {
         let text = error.to_string();
         let message: Vec<&str> = text
@@ -247,7 +255,9 @@ fn log(common: &Common) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(common.colour())
+        .with_writer(|| Screen)
+        .with_ansi(screen::colour())
+        // What cannot be written on stderr cannot be complained of there: it would end the program.
+        .log_internal_errors(false)
         .init();
 }

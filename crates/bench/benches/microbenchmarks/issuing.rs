@@ -18,7 +18,10 @@ fn issue_device(bencher: Bencher, key_type: KeyType) {
     let profile = Profile::device().with_key_type(key_type);
     bencher.bench_local(|| {
         let device = ca.issue(&name, &profile, now).expect("a device");
-        black_box((device.private_key().to_pem(), device.certificate().chain_pem()));
+        black_box((
+            device.private_key().to_pem(),
+            device.certificate().chain_pem(),
+        ));
     });
 }
 
