@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 
 use jitp_core::lint::TemplateUse;
 use jitp_core::template::json::child;
+use jitp_stack::{Node, Scope};
 
 use crate::Located;
 use crate::document::{self, Subject};
-use crate::intrinsics::{Branch, Scope};
+use crate::made_up::MadeUp;
 use crate::rule;
-use crate::tree::Node;
 
 /// Everything found in the documents of a template, whichever way its conditions go.
 pub(crate) fn lint(template: &Node, parameters: &BTreeMap<String, String>) -> Vec<Located> {
     let mut found = Vec::new();
-    for branch in [Branch::True, Branch::False] {
-        let scope = Scope::new(template, parameters, branch);
+    for holds in [true, false] {
+        let names = MadeUp::new(template, parameters, holds);
+        let scope = Scope::new(template, &names);
         let resources = template.member("Resources").into_iter();
         for (id, resource) in resources.flat_map(Node::members) {
             let kind = resource.member("Type").and_then(Node::as_str);

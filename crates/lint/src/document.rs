@@ -2,10 +2,9 @@
 
 use jitp_core::lint::{Finding, Severity, TemplateLint, TemplateUse, lint_policy, lint_template};
 use jitp_core::template::{JITP_PARAMETERS, Template};
+use jitp_stack::{Node, Tree, json};
 
 use crate::Located;
-use crate::json;
-use crate::tree::{Node, Tree};
 
 /// What a document is judged as.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

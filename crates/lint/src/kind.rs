@@ -6,13 +6,13 @@ use std::str::FromStr;
 use jitp_core::lint::{Severity, TemplateUse};
 use jitp_core::placeholders;
 use jitp_core::template::json::child;
+use jitp_stack::{Node, Tree, is_json, json};
 
 use crate::cloudformation;
 use crate::document::{self, Subject};
 use crate::rule;
 use crate::terraform;
-use crate::tree::{Node, Tree};
-use crate::{LintError, Located, Settings, json, yaml};
+use crate::{LintError, Located, Settings};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -134,23 +134,14 @@ fn fill<'a>(text: &'a str, settings: &Settings) -> Cow<'a, str> {
     }
 }
 
-/// JSON if it looks like it, otherwise YAML.
 fn read(text: &str) -> Result<Node, Located> {
-    let unreadable = |line, path, message| Located {
+    jitp_stack::read(text).map_err(|error| Located {
         severity: Severity::Error,
         rule: "unreadable",
-        line,
-        path,
-        message,
-    };
-    if is_json(text) {
-        return json::read(text).map_err(|error| {
-            let line = json::line_of(&error);
-            let message = error.fault.to_string();
-            unreadable(line, error.path, message)
-        });
-    }
-    yaml::read(text).map_err(|error| unreadable(error.line, "$".to_owned(), error.message))
+        line: error.line,
+        path: error.path,
+        message: error.message,
+    })
 }
 
 fn of(root: &Node) -> Option<Kind> {
@@ -238,10 +229,6 @@ pub(crate) fn embedded(value: &Node) -> Option<Kind> {
         Tree::Text(text) => of(&json::read(&text.text).ok()?),
         _ => of(value),
     }
-}
-
-fn is_json(text: &str) -> bool {
-    text.trim_start().starts_with(['{', '['])
 }
 
 /// Whether a text begins as a statement does.

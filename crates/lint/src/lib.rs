@@ -6,20 +6,18 @@
 mod cloudformation;
 mod document;
 mod files;
-mod intrinsics;
-mod json;
 mod kind;
+mod made_up;
 mod rule;
 mod sarif;
 mod terraform;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod yaml;
 
 use std::collections::BTreeMap;
 
 use jitp_core::lint::Severity;
+use jitp_stack::Node;
 
 pub use files::files;
 pub use kind::{Kind, UnknownKind};
@@ -51,7 +49,7 @@ pub struct Located {
 
 impl Located {
     /// A document whose text only a deployment will know.
-    fn unknown(node: &tree::Node, place: &str) -> Self {
+    fn unknown(node: &Node, place: &str) -> Self {
         Self {
             severity: Severity::Note,
             rule: "unknown",

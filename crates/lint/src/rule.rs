@@ -3,9 +3,9 @@
 use jitp_core::lint::Severity;
 use jitp_core::rule::{Position, RuleSql, SqlVersion};
 use jitp_core::template::json::{child, element};
+use jitp_stack::{Node, Tree};
 
 use crate::Located;
-use crate::tree::{Node, Tree};
 
 /// Everything found in a statement that stands in a file of its own.
 pub(crate) fn lint_sql(text: &str) -> Vec<Located> {

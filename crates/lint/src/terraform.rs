@@ -2,12 +2,12 @@
 //! (Terraform documentation, "JSON Output Format"; resources of the provider hashicorp/aws).
 
 use jitp_core::lint::TemplateUse;
+use jitp_stack::{Node, Tree};
 
 use crate::Located;
 use crate::document::{self, Subject};
 use crate::kind::{self, Kind};
 use crate::rule;
-use crate::tree::{Node, Tree};
 
 /// Everything found in the resources of a plan or a state.
 pub(crate) fn lint_resources(root: &Node) -> Vec<Located> {

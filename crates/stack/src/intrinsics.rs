@@ -1,44 +1,59 @@
-//! CloudFormation's intrinsic functions, as far as a document can be known without an account
-//! (CloudFormation user guide, "Intrinsic function reference").
+//! CloudFormation's intrinsic functions (CloudFormation user guide, "Intrinsic function reference").
 //!
-//! Pseudo parameters have made-up values, parameters what is given or their Default; what only a deployment can know
-//! becomes a text that stands for it.
+//! What the names in a template stand for is somebody else's business: a lint makes values up, a deployment has them. What
+//! is not known becomes a text that stands for it, and is remembered.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+
+use serde_json::Value;
 
 use crate::tree::{Node, Tree};
 
-/// Which way the conditions of a template go.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Branch {
-    /// Every `Fn::If` gives what holds if its condition is true.
-    True,
-    /// Every `Fn::If` gives the other value.
-    False,
+/// What the names in a template stand for.
+pub trait Names {
+    /// What `Ref` gives: of a parameter, a pseudo parameter or a resource.
+    fn reference(&self, name: &str) -> Option<Value>;
+
+    /// What `Fn::GetAtt` gives.
+    fn attribute(&self, resource: &str, attribute: &str) -> Option<Value>;
+
+    /// Whether a condition holds.
+    fn condition(&self, name: &str) -> Option<bool>;
 }
 
-/// What the names in a template stand for.
-pub(crate) struct Scope<'a> {
+/// Something in a template that could not be worked out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unknown {
+    /// Line of it, from 1.
+    pub line: usize,
+    /// The function and what it is given, for example `Ref Bucket`.
+    pub what: String,
+}
+
+/// A template, and what the names in it stand for.
+pub struct Scope<'a> {
     template: &'a Node,
-    given: &'a BTreeMap<String, String>,
-    branch: Branch,
+    names: &'a dyn Names,
+    unknown: RefCell<Vec<Unknown>>,
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn new(
-        template: &'a Node,
-        given: &'a BTreeMap<String, String>,
-        branch: Branch,
-    ) -> Self {
+    /// Nothing is worked out yet.
+    pub fn new(template: &'a Node, names: &'a dyn Names) -> Self {
         Self {
             template,
-            given,
-            branch,
+            names,
+            unknown: RefCell::default(),
         }
     }
 
+    /// What could not be worked out so far.
+    pub fn unknown(self) -> Vec<Unknown> {
+        self.unknown.into_inner()
+    }
+
     /// A value without its functions; `None` for `AWS::NoValue`.
-    pub(crate) fn resolve(&self, node: &Node) -> Option<Node> {
+    pub fn resolve(&self, node: &Node) -> Option<Node> {
         match &node.value {
             Tree::List(list) => {
                 let list = list.iter().filter_map(|item| self.resolve(item));
@@ -66,22 +81,36 @@ impl<'a> Scope<'a> {
     }
 
     fn call(&self, name: &str, argument: &Node) -> Option<Node> {
-        let unknown = || Some(argument.with_stand_in(stand_in(name, argument)));
+        let unknown = || {
+            let text = stand_in(name, argument);
+            self.not_known(argument.line, format!("{name} {text}"));
+            Some(argument.with_stand_in(text))
+        };
         match name {
             "Ref" => match argument.as_str() {
                 Some("AWS::NoValue") => None,
                 Some(name) => Some(self.named(name, argument)),
                 None => unknown(),
             },
+            "Fn::GetAtt" => {
+                let value = attribute(argument)
+                    .and_then(|(resource, name)| self.names.attribute(&resource, &name));
+                match value {
+                    Some(value) => Some(argument.with_value(value)),
+                    None => unknown(),
+                }
+            }
             "Fn::Sub" => match self.substitute(argument) {
                 Some(text) => Some(text),
                 None => unknown(),
             },
             "Fn::If" => match argument.as_list() {
-                Some([_, yes, no]) => self.resolve(match self.branch {
-                    Branch::True => yes,
-                    Branch::False => no,
-                }),
+                Some([condition, yes, no]) => {
+                    match self.names.condition(condition.as_str().unwrap_or_default()) {
+                        Some(holds) => self.resolve(if holds { yes } else { no }),
+                        None => unknown(),
+                    }
+                }
                 _ => unknown(),
             },
             "Fn::Join" => match self.resolve(argument)?.as_list() {
@@ -130,48 +159,23 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// What `Ref` gives.
+    /// What `Ref`, or `${name}` in a text, gives.
     fn named(&self, name: &str, place: &Node) -> Node {
-        let text = match name {
-            "AWS::AccountId" => "123456789012",
-            "AWS::Region" => "us-east-1",
-            "AWS::Partition" => "aws",
-            "AWS::URLSuffix" => "amazonaws.com",
-            "AWS::StackName" => "stack",
-            "AWS::StackId" => {
-                "arn:aws:cloudformation:us-east-1:123456789012:stack/stack/00000000-0000-0000-0000-000000000000"
-            }
-            _ => match self.given.get(name) {
-                Some(value) => value,
-                None => return self.parameter(name, place),
-            },
+        let value = match name.split_once('.') {
+            Some((resource, attribute)) => self.names.attribute(resource, attribute),
+            None => self.names.reference(name),
         };
-        place.with_text(text.to_owned())
+        match value {
+            Some(value) => place.with_value(value),
+            None => {
+                self.not_known(place.line, format!("Ref {name}"));
+                place.with_stand_in(name.to_owned())
+            }
+        }
     }
 
-    /// A parameter's default or first allowed value; a resource, or one without either, is known by its name.
-    fn parameter(&self, name: &str, place: &Node) -> Node {
-        let declared = self
-            .template
-            .member("Parameters")
-            .and_then(|parameters| parameters.member(name));
-        let value = declared.and_then(|declared| {
-            let allowed = || {
-                Some(
-                    declared
-                        .member("AllowedValues")?
-                        .as_list()?
-                        .first()?
-                        .clone(),
-                )
-            };
-            let default = declared.member("Default").cloned();
-            default.or_else(allowed)
-        });
-        match value.map(|value| written(&value)) {
-            Some(text) if !text.is_empty() => place.with_text(text),
-            _ => place.with_stand_in(name.to_owned()),
-        }
+    fn not_known(&self, line: usize, what: String) {
+        self.unknown.borrow_mut().push(Unknown { line, what });
     }
 
     /// `${name}` by its value, `${!name}` by `${name}`.
@@ -220,6 +224,21 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// The resource and the attribute that `Fn::GetAtt` is given: a list, or in JSON also a text.
+pub(crate) fn attribute(argument: &Node) -> Option<(String, String)> {
+    match argument.as_list() {
+        Some([resource, attribute]) => Some((
+            resource.as_str()?.to_owned(),
+            attribute.as_str()?.to_owned(),
+        )),
+        Some(_) => None,
+        None => {
+            let (resource, attribute) = argument.as_str()?.split_once('.')?;
+            Some((resource.to_owned(), attribute.to_owned()))
+        }
+    }
+}
+
 /// A text that stands for what a function would give.
 fn stand_in(function: &str, argument: &Node) -> String {
     match argument.as_list() {
@@ -232,7 +251,7 @@ fn stand_in(function: &str, argument: &Node) -> String {
 }
 
 /// A value as it stands in a text.
-fn written(node: &Node) -> String {
+pub(crate) fn written(node: &Node) -> String {
     match node.as_str() {
         Some(text) => text.to_owned(),
         None => node.to_value().to_string(),
@@ -241,61 +260,94 @@ fn written(node: &Node) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::yaml;
 
+    /// One parameter, one resource, one condition.
+    struct Known(bool);
+
+    impl Names for Known {
+        fn reference(&self, name: &str) -> Option<Value> {
+            match name {
+                "AWS::Region" => Some(json!("us-east-1")),
+                "Name" => Some(json!("fleet")),
+                "List" => Some(json!(["a", "b"])),
+                _ => None,
+            }
+        }
+
+        fn attribute(&self, resource: &str, attribute: &str) -> Option<Value> {
+            (resource == "Role").then(|| json!(format!("{attribute} of it")))
+        }
+
+        fn condition(&self, name: &str) -> Option<bool> {
+            (name == "C").then_some(self.0)
+        }
+    }
+
     const TEMPLATE: &str = "
-Parameters:
-  Name: {Type: String, Default: fleet}
-  Level: {Type: String, AllowedValues: [WARN, ERROR]}
-  Bucket: {Type: String}
 Mappings:
   Sizes: {us-east-1: {big: large}}
 Value:
 ";
 
-    fn resolved(value: &str, branch: Branch) -> Value {
+    fn resolved(value: &str, holds: bool) -> (Value, Vec<Unknown>) {
         let template = yaml::read(&format!("{TEMPLATE}  {value}\n")).unwrap();
-        let given = BTreeMap::from([("Given".to_owned(), "told".to_owned())]);
-        let scope = Scope::new(&template, &given, branch);
-        let value = template.member("Value").unwrap();
-        scope
-            .resolve(value)
-            .map_or(Value::Null, |node| node.to_value())
+        let names = Known(holds);
+        let scope = Scope::new(&template, &names);
+        let value = scope.resolve(template.member("Value").unwrap());
+        let value = value.map_or(Value::Null, |node| node.to_value());
+        (value, scope.unknown())
     }
 
     #[test]
     fn functions_give_what_they_give_in_a_deployment() {
         for (written, expected) in [
             ("!Ref Name", json!("fleet")),
-            ("!Ref Level", json!("WARN")),
-            ("!Ref Bucket", json!("Bucket")),
-            ("!Ref Given", json!("told")),
+            ("!Ref List", json!(["a", "b"])),
             ("!Ref AWS::NoValue", json!(null)),
+            ("!GetAtt Role.Arn", json!("Arn of it")),
+            ("{Fn::GetAtt: Role.Policy.Id}", json!("Policy.Id of it")),
             (
-                "!Sub 'arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:topic/${!iot:ClientId}/${Name}'",
-                json!("arn:aws:iot:us-east-1:123456789012:topic/${iot:ClientId}/fleet"),
+                "!Sub 'arn:${AWS::Region}:topic/${!iot:ClientId}/${Name}'",
+                json!("arn:us-east-1:topic/${iot:ClientId}/fleet"),
             ),
             (
                 "!Sub ['${x}-${Role.Arn}', {x: !Ref Name}]",
-                json!("fleet-Role.Arn"),
+                json!("fleet-Arn of it"),
             ),
             ("!Join ['-', [a, !Ref Name, 3]]", json!("a-fleet-3")),
+            ("!Join [',', !Ref List]", json!("a,b")),
             ("!Select [1, !Split [',', 'a,b']]", json!("b")),
             ("!FindInMap [Sizes, !Ref AWS::Region, big]", json!("large")),
-            ("!ImportValue other", json!("other")),
             (
                 "{Fn::ToJsonString: {a: !Ref Name}}",
                 json!("{\"a\":\"fleet\"}"),
             ),
             ("[a, !If [C, b, !Ref AWS::NoValue]]", json!(["a", "b"])),
         ] {
-            assert_eq!(resolved(written, Branch::True), expected, "{written}");
+            assert_eq!(resolved(written, true), (expected, vec![]), "{written}");
         }
-        let other = resolved("[a, !If [C, b, !Ref AWS::NoValue]]", Branch::False);
-        assert_eq!(other, json!(["a"]));
+        let other = resolved("[a, !If [C, b, !Ref AWS::NoValue]]", false);
+        assert_eq!(other, (json!(["a"]), vec![]));
+    }
+
+    #[test]
+    fn what_is_not_known_stands_for_itself_and_is_remembered() {
+        for (written, stand_in, what) in [
+            ("!Ref Bucket", "Bucket", "Ref Bucket"),
+            ("!GetAtt Other.Arn", "Other.Arn", "Fn::GetAtt Other.Arn"),
+            ("!Sub 'a/${Bucket}'", "a/Bucket", "Ref Bucket"),
+            ("!ImportValue other", "other", "Fn::ImportValue other"),
+        ] {
+            let unknown = Unknown {
+                line: 5,
+                what: what.to_owned(),
+            };
+            assert_eq!(resolved(written, true), (json!(stand_in), vec![unknown]));
+        }
     }
 
     #[test]
@@ -304,11 +356,16 @@ Value:
             "!Sub '${open'",
             "!Join [a]",
             "!If [a]",
+            "!If [D, a, b]",
             "!Select [x, [a]]",
             "!Sub [a]",
             "!FindInMap [a, b, c]",
         ] {
-            assert!(resolved(written, Branch::True).is_string(), "{written}");
+            let (value, unknown) = resolved(written, true);
+            assert!(
+                value.is_string() && unknown.len() == 1,
+                "{written}: {unknown:?}"
+            );
         }
     }
 }

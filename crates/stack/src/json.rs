@@ -12,7 +12,7 @@ use crate::tree::{Node, Text, Tree};
 ///
 /// # Errors
 /// What is wrong with the text; [`line_of`] says where.
-pub(crate) fn read(text: &str) -> Result<Node, JsonError> {
+pub fn read(text: &str) -> Result<Node, JsonError> {
     // The one that is strict; the other reads JSON with comments too, and knows where everything is.
     json::read(text, DEEPEST)?;
     let lines = Lines::of(text);
@@ -30,7 +30,7 @@ pub(crate) fn read(text: &str) -> Result<Node, JsonError> {
 }
 
 /// Line of a fault, as far as it is known.
-pub(crate) fn line_of(error: &JsonError) -> usize {
+pub fn line_of(error: &JsonError) -> usize {
     match error.fault {
         JsonFault::Syntax { line, .. } => line.max(1),
         _ => 1,

@@ -4,35 +4,44 @@ use serde_json::{Map, Number, Value};
 
 /// A value and where it is written.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Node {
-    pub(crate) value: Tree,
+pub struct Node {
+    /// What it is.
+    pub value: Tree,
     /// Line of its first character, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
 }
 
+/// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Tree {
+pub enum Tree {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number.
     Number(Number),
+    /// A text.
     Text(Text),
+    /// A list.
     List(Vec<Node>),
     /// In the order of the document; no key occurs twice.
     Object(Vec<(String, Node)>),
 }
 
+/// A text.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Text {
-    pub(crate) text: String,
+pub struct Text {
+    /// Its characters.
+    pub text: String,
     /// Whether the lines of the text are lines of the document (a literal block of YAML).
-    pub(crate) keeps_lines: bool,
+    pub keeps_lines: bool,
     /// Whether it only stands for something that is not known.
-    pub(crate) stands_in: bool,
+    pub stands_in: bool,
 }
 
 impl Node {
     /// A text that is written on one line.
-    pub(crate) fn text(text: impl Into<String>, line: usize) -> Self {
+    pub fn text(text: impl Into<String>, line: usize) -> Self {
         let text = Text {
             text: text.into(),
             keeps_lines: false,
@@ -45,12 +54,12 @@ impl Node {
     }
 
     /// Whether it is a text that only stands for something that is not known.
-    pub(crate) fn stands_in(&self) -> bool {
+    pub fn stands_in(&self) -> bool {
         matches!(&self.value, Tree::Text(text) if text.stands_in)
     }
 
     /// A text that takes the place of this one.
-    pub(crate) fn with_text(&self, text: String) -> Self {
+    pub fn with_text(&self, text: String) -> Self {
         let keeps_lines = match &self.value {
             Tree::Text(own) => own.keeps_lines && own.text.lines().count() == text.lines().count(),
             _ => false,
@@ -66,7 +75,7 @@ impl Node {
     }
 
     /// A text that stands for the value of this one, which is not known.
-    pub(crate) fn with_stand_in(&self, text: String) -> Self {
+    pub fn with_stand_in(&self, text: String) -> Self {
         Self {
             value: Tree::Text(Text {
                 text,
@@ -77,21 +86,55 @@ impl Node {
         }
     }
 
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    /// A value that takes the place of this one.
+    #[must_use]
+    pub fn with_value(&self, value: Value) -> Self {
+        match value {
+            Value::String(text) => self.with_text(text),
+            other => Self::at(other, self.line),
+        }
+    }
+
+    /// A value all of which is written on one line.
+    fn at(value: Value, line: usize) -> Self {
+        let value = match value {
+            Value::Null => Tree::Null,
+            Value::Bool(value) => Tree::Bool(value),
+            Value::Number(number) => Tree::Number(number),
+            Value::String(text) => return Self::text(text, line),
+            Value::Array(list) => {
+                Tree::List(list.into_iter().map(|item| Self::at(item, line)).collect())
+            }
+            Value::Object(members) => {
+                let members = members.into_iter();
+                Tree::Object(
+                    members
+                        .map(|(key, value)| (key, Self::at(value, line)))
+                        .collect(),
+                )
+            }
+        };
+        Self { value, line }
+    }
+
+    /// The text, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
         match &self.value {
             Tree::Text(text) => Some(&text.text),
             _ => None,
         }
     }
 
-    pub(crate) fn as_list(&self) -> Option<&[Node]> {
+    /// The items, if it is a list.
+    pub fn as_list(&self) -> Option<&[Node]> {
         match &self.value {
             Tree::List(list) => Some(list),
             _ => None,
         }
     }
 
-    pub(crate) fn as_object(&self) -> Option<&[(String, Node)]> {
+    /// The members, if it is an object.
+    pub fn as_object(&self) -> Option<&[(String, Node)]> {
         match &self.value {
             Tree::Object(members) => Some(members),
             _ => None,
@@ -99,7 +142,7 @@ impl Node {
     }
 
     /// The member of an object by its key.
-    pub(crate) fn member(&self, key: &str) -> Option<&Node> {
+    pub fn member(&self, key: &str) -> Option<&Node> {
         let members = self.as_object()?;
         members
             .iter()
@@ -108,13 +151,13 @@ impl Node {
     }
 
     /// The values of an object's members; none for anything else.
-    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &Node)> {
+    pub fn members(&self) -> impl Iterator<Item = (&str, &Node)> {
         let members = self.as_object().unwrap_or_default().iter();
         members.map(|(key, value)| (key.as_str(), value))
     }
 
     /// The same without the places.
-    pub(crate) fn to_value(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         match &self.value {
             Tree::Null => Value::Null,
             Tree::Bool(value) => Value::Bool(*value),
@@ -133,7 +176,7 @@ impl Node {
 
     /// Line of the value that a JSON path leads to, for example `$.Statement[0].Action`; where a step is missing, that of
     /// the value in which it is missing.
-    pub(crate) fn line_of(&self, path: &str) -> usize {
+    pub fn line_of(&self, path: &str) -> usize {
         let mut here = self;
         for step in steps(path) {
             let next = match &step {

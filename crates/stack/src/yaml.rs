@@ -9,10 +9,11 @@ use crate::tree::{Node, Text, Tree};
 
 /// What is wrong with a YAML text.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct YamlError {
-    pub(crate) message: String,
-    /// From 1.
-    pub(crate) line: usize,
+pub struct YamlError {
+    /// What is wrong, and the way out.
+    pub message: String,
+    /// Line of it, from 1.
+    pub line: usize,
 }
 
 impl YamlError {
@@ -29,7 +30,7 @@ impl YamlError {
 /// # Errors
 /// What is no YAML, repeats a key, is nested more than 100 levels deep or, its aliases expanded, has more than 200,000
 /// values; and more than one document.
-pub(crate) fn read(text: &str) -> Result<Node, YamlError> {
+pub fn read(text: &str) -> Result<Node, YamlError> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
