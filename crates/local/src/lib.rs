@@ -27,6 +27,7 @@ mod router;
 pub mod running;
 pub mod server;
 mod session;
+mod sqs;
 pub mod storage;
 pub mod tls;
 pub mod x509;

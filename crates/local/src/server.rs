@@ -23,6 +23,7 @@ use crate::control::{self, Faults, Offered};
 use crate::data_plane;
 use crate::diary::Diary;
 use crate::functions::{self, Functions, GivenFunction};
+use crate::sqs;
 
 /// How long connections have to end when the core stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -74,7 +75,10 @@ impl Default for Options {
 
 /// Every operation of AWS a local core serves, ordered by service and name.
 pub fn operations() -> Vec<Offered> {
-    control::offered(data_plane::operations().chain(functions::operations()))
+    let plugged = data_plane::operations()
+        .chain(functions::operations())
+        .chain(sqs::operations());
+    control::offered(plugged)
 }
 
 /// A running local core. Dropping it stops it without waiting; [`Local::stop`] waits.

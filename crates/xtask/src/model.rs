@@ -12,12 +12,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 /// Services extracted: botocore's directory and API version.
-const SERVICES: [(&str, &str); 5] = [
+const SERVICES: [(&str, &str); 6] = [
     ("iot", "2015-05-28"),
     ("iot-data", "2015-05-28"),
     ("lambda", "2015-03-31"),
     ("iam", "2010-05-08"),
     ("sts", "2011-06-15"),
+    ("sqs", "2012-11-05"),
 ];
 
 /// Writes `crates/local/model/SERVICE.json` for every service.

@@ -16,7 +16,7 @@ use crate::diary::Entry;
 use crate::model::{self, Operation, Service, ShapeKind};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// What an operation answers.
 #[derive(Clone, Debug)]
@@ -110,7 +110,10 @@ fn failure(service: Option<Service>, error: &ApiError, request_id: &str) -> Resp
 }
 
 /// The exception for an input the table refuses: the operation's own one for client errors.
-pub(super) fn validation_code(operation: &Operation) -> &'static str {
+pub(super) fn validation_code(service: Service, operation: &Operation) -> &'static str {
+    if service == Service::Sqs {
+        return "InvalidParameterValueException";
+    }
     if !operation.declares("InvalidRequestException") && operation.declares("ValidationException") {
         return "ValidationException";
     }

@@ -1,5 +1,5 @@
-//! The control plane over HTTP: one port for AWS IoT, its data plane, AWS Lambda, IAM and STS, told apart by how
-//! a request is signed.
+//! The control plane over HTTP: one port for AWS IoT, its data plane, AWS Lambda, IAM, STS and SQS, told apart by
+//! how a request is signed.
 //!
 //! The model table routes and judges a request; a handler says only what the operation means, in one
 //! file a resource family. Whatever goes wrong is answered in JSON that AWS's clients understand.
@@ -25,6 +25,7 @@ mod scope;
 mod serve;
 mod sts;
 mod tags;
+mod target;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -103,8 +104,8 @@ impl ControlSettings {
         }
         match service {
             Service::Iot => HANDLERS.get(operation).copied().map(Meaning::Handler),
-            // The data plane is a broker's, and the others speak another protocol.
-            Service::IotData | Service::Iam | Service::Sts => None,
+            // The data plane is a broker's, queues are elsewhere, and the others speak another protocol.
+            Service::IotData | Service::Iam | Service::Sts | Service::Sqs => None,
             Service::Lambda => {
                 let known = functions::OPERATIONS.iter();
                 let mut known = known.filter(|(name, _)| *name == operation);
@@ -148,7 +149,7 @@ impl Server {
 /// An operation that is offered.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Offered {
-    /// The service as SDKs name it: `iot`, `iot-data`, `lambda`, `iam` or `sts`.
+    /// The service as SDKs name it: `iot`, `iot-data`, `lambda`, `iam`, `sts` or `sqs`.
     pub service: &'static str,
     /// The operation's name.
     pub name: &'static str,

@@ -19,6 +19,8 @@ pub(super) enum Signed {
     Iam,
     /// STS.
     Sts,
+    /// SQS.
+    Sqs,
     /// A service the local core does not offer.
     Other(String),
 }
@@ -50,6 +52,7 @@ pub(super) fn of(parts: &Parts) -> Signed {
         "iam" => Signed::Iam,
         "lambda" => Signed::Lambda,
         "sts" => Signed::Sts,
+        "sqs" => Signed::Sqs,
         "" => Signed::No,
         other => Signed::Other(other.chars().take(64).collect()),
     }
@@ -86,7 +89,8 @@ mod tests {
         };
         assert_eq!(signed(&scope("iot"), "/"), Signed::Iot);
         assert_eq!(signed(&scope("iotdevicegateway"), "/"), Signed::IotData);
-        assert_eq!(signed(&scope("sqs"), "/"), Signed::Other("sqs".to_owned()));
+        assert_eq!(signed(&scope("sqs"), "/"), Signed::Sqs);
+        assert_eq!(signed(&scope("sns"), "/"), Signed::Other("sns".to_owned()));
         assert_eq!(signed("Bearer abc", "/"), Signed::No);
         assert_eq!(signed("Credential=", "/"), Signed::No);
         let query = "/?X-Amz-Credential=AKID%2F20260101%2Feu-west-1%2Fsts%2Faws4_request";

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::faults::FaultKind;
 use super::query::QueryService;
 use super::scope::Signed;
-use super::{Answer, Meaning, QUERY_SERVICES, Server, answer, local, query, scope, sts};
+use super::{Answer, Meaning, QUERY_SERVICES, Server, answer, local, query, scope, sts, target};
 use crate::account::ApiError;
 use crate::model::{self, Form, Route, Service, read_input};
 
@@ -24,6 +24,9 @@ pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// Largest body that may carry a function's code: AWS Lambda takes 50 MB of it, here in base64.
 const CODE_BODY_LIMIT: usize = 70 * 1024 * 1024;
+
+/// Largest body of SQS: a mebibyte of messages, each character of which JSON may write as six.
+const MESSAGES_BODY_LIMIT: usize = 8 * 1024 * 1024;
 
 /// How long a body may take; a client that stalls must not be waited for.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
@@ -46,6 +49,7 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
     // Code travels in the body, where it is.
     let longest = match signed {
         Signed::Lambda => CODE_BODY_LIMIT,
+        Signed::Sqs => MESSAGES_BODY_LIMIT,
         _ => BODY_LIMIT,
     };
     let body = match read_body(body, longest).await {
@@ -57,6 +61,7 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
     }
     match find(&signed, &parts, &body) {
         Ok(found) => server.meet(&found, &parts, &body, &request_id).await,
+        Err(error) if signed == Signed::Sqs => target::refuse(settings, "", &error, &request_id),
         Err(error) => answer::refuse(settings, None, "", &error, &request_id),
     }
 }
@@ -94,6 +99,9 @@ impl Found<'_> {
 
 /// The operation that a request means. One that is not signed for a service is looked up in all.
 fn find<'a>(signed: &Signed, parts: &'a Parts, body: &Bytes) -> Result<Found<'a>, ApiError> {
+    if *signed == Signed::Sqs || (*signed == Signed::No && target::names_sqs(parts)) {
+        return Ok(Found::Modelled(Service::Sqs, target::find(parts)?));
+    }
     let signed_for = match signed {
         Signed::Iam => Some(Service::Iam),
         Signed::Sts => Some(Service::Sts),
@@ -187,8 +195,8 @@ impl Server {
     }
 
     fn is_within_quota(&self, found: &Found<'_>) -> bool {
-        // AWS Lambda has operations of the same names, and other quotas.
-        if matches!(found, Found::Modelled(Service::Lambda, _)) {
+        // These have quotas of their own, and AWS Lambda operations of the same names.
+        if matches!(found, Found::Modelled(Service::Lambda | Service::Sqs, _)) {
             return true;
         }
         let quotas = self.quotas.as_ref();
@@ -198,6 +206,9 @@ impl Server {
     fn refuse(&self, found: &Found<'_>, error: &ApiError, request_id: &str) -> Response {
         match found {
             Found::Query(service, _) => query::refuse(&self.settings, service, error, request_id),
+            Found::Modelled(service, route) if target::is_for(*service) => {
+                target::refuse(&self.settings, &route.operation.name, error, request_id)
+            }
             Found::Modelled(service, route) => answer::refuse(
                 &self.settings,
                 Some(*service),
@@ -227,6 +238,9 @@ impl Server {
             Found::Modelled(service, route) => (*service, route),
         };
         match self.call(service, route, parts, body).await {
+            Ok(answer) if target::is_for(service) => {
+                target::success(route.operation, answer, request_id)
+            }
             Ok(answer) => answer::success(route.operation, answer, request_id),
             Err(error) => self.refuse(found, &error, request_id),
         }
@@ -268,8 +282,9 @@ impl Server {
             headers,
             body,
         };
-        let input = read_input(model::table(service), route, &request)
-            .map_err(|message| ApiError::new(answer::validation_code(operation), message))?;
+        let input = read_input(model::table(service), route, &request).map_err(|message| {
+            ApiError::new(answer::validation_code(service, operation), message)
+        })?;
         let handler = match meaning {
             Meaning::Extension(extension) => return extension(input).await,
             Meaning::Handler(handler) => handler,

@@ -29,11 +29,20 @@ pub enum Service {
     Iam,
     /// STS.
     Sts,
+    /// SQS.
+    Sqs,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Iot, Self::IotData, Self::Lambda, Self::Iam, Self::Sts];
+    pub const ALL: [Self; 6] = [
+        Self::Iot,
+        Self::IotData,
+        Self::Lambda,
+        Self::Iam,
+        Self::Sts,
+        Self::Sqs,
+    ];
 
     /// The name botocore has for it.
     pub fn name(self) -> &'static str {
@@ -43,6 +52,7 @@ impl Service {
             Self::Lambda => "lambda",
             Self::Iam => "iam",
             Self::Sts => "sts",
+            Self::Sqs => "sqs",
         }
     }
 }
@@ -66,6 +76,16 @@ static LAMBDA: LazyLock<Table> =
 
 static IAM: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("../../model/iam.json")));
 static STS: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("../../model/sts.json")));
+static SQS: LazyLock<Table> = LazyLock::new(|| {
+    let mut table = Table::parse(include_str!("../../model/sqs.json"));
+    // The model says attributes of a queue; AWS takes those of a message, as everybody sends them.
+    table.correct_member(
+        "ReceiveMessageRequest",
+        "AttributeNames",
+        "MessageSystemAttributeList",
+    );
+    table
+});
 
 /// The table of a service.
 pub fn table(service: Service) -> &'static Table {
@@ -75,6 +95,7 @@ pub fn table(service: Service) -> &'static Table {
         Service::Lambda => &LAMBDA,
         Service::Iam => &IAM,
         Service::Sts => &STS,
+        Service::Sqs => &SQS,
     }
 }
 
@@ -90,6 +111,7 @@ mod tests {
         assert_eq!(table(Service::Lambda).operations().len(), 91);
         assert_eq!(table(Service::Iam).operations().len(), 180);
         assert_eq!(table(Service::Sts).operations().len(), 11);
+        assert_eq!(table(Service::Sqs).operations().len(), 23);
     }
 
     #[test]

@@ -195,6 +195,24 @@ impl Table {
         }
     }
 
+    /// Gives a member another shape, where the service takes other than its model says.
+    ///
+    /// # Panics
+    /// When the table has no such member or shape; it is part of the program, and a test reads it.
+    pub(super) fn correct_member(&mut self, structure: &str, member: &str, shape: &str) {
+        let index = |name: &str, shapes: &[Shape]| {
+            let found = shapes.iter().position(|shape| shape.name == name);
+            found.expect("the table has the shape")
+        };
+        let to = index(shape, &self.shapes);
+        let at = index(structure, &self.shapes);
+        let ShapeKind::Structure { members, .. } = &mut self.shapes[at].kind else {
+            panic!("{structure} is no structure");
+        };
+        let member = members.iter_mut().find(|known| known.name == member);
+        member.expect("the structure has the member").shape = to;
+    }
+
     /// Every operation, ordered by name.
     pub fn operations(&self) -> &[Operation] {
         &self.operations

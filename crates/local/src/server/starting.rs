@@ -23,6 +23,7 @@ use crate::functions::{self, FunctionSettings, Functions};
 use crate::gate::Gate;
 use crate::http::{self, HEAD_DEADLINE};
 use crate::identity::{IdentityError, ServerCa};
+use crate::sqs::{self, QueueSettings, Queues};
 use crate::storage::{Storage, StorageError};
 use crate::tls;
 
@@ -131,7 +132,7 @@ impl Local {
             account: account.clone(),
             admission: Arc::clone(&admission) as Arc<dyn Gate>,
             diary: diary.clone(),
-            storage,
+            storage: storage.clone(),
             clock: options.clock,
             limits: Limits {
                 enforce_rates: options.enforce_quotas,
@@ -173,6 +174,14 @@ impl Local {
             diary.clone(),
             shutdown.clone(),
         )));
+        let queues = Queues::open(QueueSettings {
+            account: account.clone(),
+            diary: diary.clone(),
+            storage,
+            url: local.control_url(),
+            shutdown: shutdown.clone(),
+        })?;
+        local.tasks.push(tokio::spawn(queues.clone().watch()));
         let mut registry_events = account.registry_events();
         let settings = ControlSettings {
             allow_reset: options.reset,
@@ -182,6 +191,7 @@ impl Local {
             ..ControlSettings::new(account, diary)
         };
         let settings = functions::plug_in(settings, &functions);
+        let settings = sqs::plug_in(settings, &queues);
         let service = control::service(data_plane::plug_in(settings, &broker));
         let router = local.own_routes().fallback_service(service);
         let (entries, stop) = (local.diary.clone(), shutdown.clone());

@@ -193,12 +193,12 @@ async fn what_is_not_offered_says_so_in_json() {
         (got.status, got.error.as_str()),
         (404, "UnknownOperationException")
     );
-    let scope = "AWS4-HMAC-SHA256 Credential=A/20260101/eu-west-1/sqs/aws4_request, SignedHeaders=host, Signature=0";
+    let scope = "AWS4-HMAC-SHA256 Credential=A/20260101/eu-west-1/sns/aws4_request, SignedHeaders=host, Signature=0";
     let got = core
         .raw("POST", "/", &[("authorization", scope)], vec![])
         .await;
     assert_eq!(got.status, 501);
-    assert!(got.body["message"].as_str().unwrap().contains("sqs"));
+    assert!(got.body["message"].as_str().unwrap().contains("sns"));
     let got = core.call("POST", "/_local/reset", Value::Null).await;
     assert_eq!(got.status, 501);
 }

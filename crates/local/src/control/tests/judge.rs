@@ -6,14 +6,16 @@ use super::Got;
 use crate::model::{Location, Operation, ShapeKind, Table, check};
 
 /// Any operation may answer with these, although no model lists them (AWS General Reference, "Common errors";
-/// the last three are what the local core says beyond AWS).
-const COMMON: [&str; 10] = [
+/// of SQS: SQS API reference, "Common errors"; the last three are what the local core says beyond AWS).
+const COMMON: [&str; 12] = [
     "InternalFailureException",
     "ServiceUnavailableException",
     "ThrottlingException",
     "Throttling",
     "ValidationError",
     "InvalidAction",
+    "InvalidParameterValueException",
+    "MissingRequiredParameterException",
     "UnknownOperationException",
     "NotImplementedException",
     "RequestEntityTooLargeException",
@@ -52,7 +54,8 @@ pub(super) fn findings(table: &Table, operation: &Operation, got: &Got) -> Vec<S
     if !declared && !COMMON.contains(&got.error.as_str()) {
         found.push(format!("{} is not declared", got.error));
     }
-    if declared && table.error_status(&got.error) != Some(got.status) {
+    // The model of SQS names no status: all its exceptions are 400.
+    if declared && table.error_status(&got.error).unwrap_or(400) != got.status {
         found.push(format!("{} with status {}", got.error, got.status));
     }
     let message = got.body.get("message").or(got.body.get("Message"));
@@ -64,7 +67,16 @@ pub(super) fn findings(table: &Table, operation: &Operation, got: &Got) -> Vec<S
         .iter()
         .position(|shape| shape.name == got.error)
     {
-        walk(table, shape, &got.body, "error", &mut found);
+        // The protocols add the type and a sentence, also to those that are modelled without.
+        let mut members = got.body.clone();
+        if let Some(members) = members
+            .as_object_mut()
+            .filter(|all| all.contains_key("__type"))
+        {
+            members.remove("__type");
+            members.remove("message");
+        }
+        walk(table, shape, &members, "error", &mut found);
     }
     found
 }

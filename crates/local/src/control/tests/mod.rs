@@ -8,6 +8,7 @@ mod interference;
 mod judge;
 mod registry;
 mod samples;
+mod sqs;
 mod tour;
 mod xml;
 
@@ -20,6 +21,7 @@ use axum::http::Request;
 use parking_lot::Mutex;
 use serde_json::Value;
 use time::macros::datetime;
+use tokio_util::sync::CancellationToken;
 
 use super::serve::{BODY_LIMIT, serve};
 use super::{ControlSettings, HANDLERS, Server};
@@ -30,6 +32,7 @@ use crate::data_plane;
 use crate::diary::Diary;
 use crate::functions;
 use crate::model::{self, Form, Service};
+use crate::sqs::{QueueSettings, Queues};
 use crate::storage::Storage;
 
 const POLICY: &str =
@@ -98,7 +101,15 @@ impl Core {
                 given: Vec::new(),
                 environment: Vec::new(),
             });
+            let queues = Queues::open(QueueSettings {
+                account: settings.account.clone(),
+                diary: settings.diary.clone(),
+                storage: Storage::memory(),
+                url: "http://localhost:4566".to_owned(),
+                shutdown: CancellationToken::new(),
+            });
             let settings = functions::plug_in(settings, &functions);
+            let settings = crate::sqs::plug_in(settings, &queues.unwrap());
             data_plane::plug_in(settings, &broker.unwrap())
         })
     }
@@ -150,17 +161,25 @@ impl Core {
             body,
         };
         let path = target.split('?').next().unwrap_or_default();
-        for service in Service::ALL {
-            if let Some(route) = model::table(service).route(method, path) {
-                let found = judge::findings(model::table(service), route.operation, &got);
-                assert!(
-                    found.is_empty(),
-                    "{method} {target}: {found:#?} in {got:#?}"
-                );
-                if status < 300 {
-                    self.served.lock().insert(route.operation.name.clone());
-                }
-                break;
+        let named = headers.iter().find(|(name, _)| *name == "x-amz-target");
+        let named = named.and_then(|(_, target)| {
+            let table = model::table(Service::Sqs);
+            Some((table, table.operation(target.rsplit('.').next()?)?))
+        });
+        let operation = named.or_else(|| {
+            Service::ALL.into_iter().find_map(|service| {
+                let table = model::table(service);
+                Some((table, table.route(method, path)?.operation))
+            })
+        });
+        if let Some((table, operation)) = operation {
+            let found = judge::findings(table, operation, &got);
+            assert!(
+                found.is_empty(),
+                "{method} {target}: {found:#?} in {got:#?}"
+            );
+            if status < 300 {
+                self.served.lock().insert(operation.name.clone());
             }
         }
         got

@@ -204,7 +204,14 @@ impl Sample {
                 separator = '&';
             }
         }
-        let headers = self.headers.iter();
+        let mut headers = self.headers.clone();
+        if service == Service::Sqs {
+            headers.insert(
+                "x-amz-target".to_owned(),
+                json!(format!("AmazonSQS.{}", operation.name)),
+            );
+        }
+        let headers = headers.iter();
         let body = match &self.payload {
             Some(Value::String(text)) => text.clone().into_bytes(),
             Some(value) => value.to_string().into_bytes(),
@@ -223,7 +230,7 @@ impl Sample {
 }
 
 /// Whether a service takes forms.
-pub(super) fn is_query(service: Service) -> bool {
+fn is_query(service: Service) -> bool {
     matches!(service, Service::Iam | Service::Sts)
 }
 
