@@ -186,6 +186,11 @@ impl PrivateKey {
         &self.public
     }
 
+    /// The public half as SubjectPublicKeyInfo in DER (RFC 5280, 4.1.2.7).
+    pub fn public_key_info(&self) -> Vec<u8> {
+        self.key_type.public_key_info(&self.public)
+    }
+
     /// Whether `certificate` certifies this key.
     pub fn belongs_to(&self, certificate: &Certificate) -> bool {
         self.public == certificate.public_key()

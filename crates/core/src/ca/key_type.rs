@@ -9,7 +9,10 @@ use aws_lc_rs::{
     },
 };
 
-use super::KeyError;
+use super::{
+    KeyError,
+    der::{BIT_STRING, SEQUENCE, push, wrap},
+};
 
 /// The kinds of key the toolkit makes and signs with, all of them on AWS IoT's list (developer guide, "X.509 client
 /// certificates").
@@ -57,8 +60,17 @@ impl KeyType {
         }
     }
 
+    /// SubjectPublicKeyInfo in DER around the bits of a public key (RFC 5280, 4.1.2.7).
+    pub(super) fn public_key_info(self, public_key: &[u8]) -> Vec<u8> {
+        let mut info = Vec::with_capacity(public_key.len() + 32);
+        info.extend_from_slice(self.algorithm_identifier());
+        // The first octet of a bit string says how many bits of its last are unused.
+        push(&mut info, BIT_STRING, &[&[0], public_key].concat());
+        wrap(SEQUENCE, &info)
+    }
+
     /// AlgorithmIdentifier of a SubjectPublicKeyInfo in DER (RFC 5480, 2.1.1; RFC 3279, 2.3.1).
-    pub(super) fn algorithm_identifier(self) -> &'static [u8] {
+    fn algorithm_identifier(self) -> &'static [u8] {
         match self {
             Self::P256 => &[
                 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,

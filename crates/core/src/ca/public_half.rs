@@ -1,11 +1,6 @@
 //! Public halves of keys, as certificates carry them.
 
-use super::{
-    PrivateKey,
-    der::{BIT_STRING, SEQUENCE, push, wrap},
-    key_type::KeyType,
-    signer::Signer,
-};
+use super::{PrivateKey, key_type::KeyType, signer::Signer};
 
 /// The public half of a key, wherever the private one is.
 #[derive(Clone, Copy)]
@@ -23,13 +18,9 @@ impl<'a> PublicHalf<'a> {
         }
     }
 
-    /// SubjectPublicKeyInfo in DER (RFC 5280, 4.1.2.7).
+    /// SubjectPublicKeyInfo in DER.
     pub(super) fn info(&self) -> Vec<u8> {
-        let mut info = Vec::with_capacity(self.bits.len() + 32);
-        info.extend_from_slice(self.key_type.algorithm_identifier());
-        // The first octet of a bit string says how many bits of its last are unused.
-        push(&mut info, BIT_STRING, &[&[0], self.bits].concat());
-        wrap(SEQUENCE, &info)
+        self.key_type.public_key_info(self.bits)
     }
 }
 
