@@ -216,7 +216,7 @@ impl Queues {
         }
         let record = QueueRecord {
             name: name.to_owned(),
-            id: uuid::Uuid::new_v4(),
+            id: rand::random(),
             attributes,
             tags,
             created: now / 1000,

@@ -7,11 +7,13 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 use super::attributes::Attributes;
 use super::held::{Counts, Held};
 use super::message::Message;
+
+/// Tells a queue from others of its name, before it and after it.
+pub(super) type QueueId = [u8; 16];
 
 /// What is stored of a queue, beside its messages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,7 +21,7 @@ pub(crate) struct QueueRecord {
     /// Its name.
     pub(crate) name: String,
     /// Never used again, as a name may be.
-    pub(crate) id: Uuid,
+    pub(crate) id: QueueId,
     /// What it is set to.
     pub(crate) attributes: Attributes,
     /// Its tags.

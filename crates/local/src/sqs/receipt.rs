@@ -2,13 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use uuid::Uuid;
+
+use super::queue::QueueId;
 
 /// What a receipt handle says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Receipt {
     /// Id of the queue.
-    pub(super) queue: Uuid,
+    pub(super) queue: QueueId,
     /// Number of the message in it.
     pub(super) number: u64,
     /// The run of the local core that delivered it.
@@ -20,7 +21,7 @@ pub(crate) struct Receipt {
 impl Receipt {
     pub(super) fn to_handle(self) -> String {
         let mut octets = Vec::with_capacity(LENGTH);
-        octets.extend(self.queue.as_bytes());
+        octets.extend(self.queue);
         octets.extend(self.number.to_be_bytes());
         octets.extend(self.run.to_be_bytes());
         octets.extend(self.delivery.to_be_bytes());
@@ -34,7 +35,7 @@ impl Receipt {
         let (run, rest) = rest.split_first_chunk()?;
         let (delivery, rest) = rest.split_first_chunk()?;
         rest.is_empty().then_some(Self {
-            queue: Uuid::from_bytes(*queue),
+            queue: *queue,
             number: u64::from_be_bytes(*number),
             run: u64::from_be_bytes(*run),
             delivery: u32::from_be_bytes(*delivery),
@@ -51,7 +52,7 @@ mod tests {
     #[test]
     fn a_handle_says_what_it_was_made_of_and_nonsense_says_nothing() {
         let receipt = Receipt {
-            queue: Uuid::from_u128(7),
+            queue: [7; 16],
             number: 1 << 40,
             run: u64::MAX,
             delivery: 3,

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::message::Message;
-use super::queue::{Queue, QueueRecord};
+use super::queue::{Queue, QueueId, QueueRecord};
 use crate::storage::{Storage, StorageError, Write};
 
 /// Queues by name.
@@ -55,7 +54,12 @@ pub(super) fn forget_queue(name: &str) -> Write {
 }
 
 /// Keeps a message that is out of sight until a moment, 0 for none.
-pub(super) fn put_message(queue: Uuid, number: u64, message: &Message, not_before: i64) -> Write {
+pub(super) fn put_message(
+    queue: QueueId,
+    number: u64,
+    message: &Message,
+    not_before: i64,
+) -> Write {
     let stored = Stored {
         message: std::borrow::Cow::Borrowed(message),
         not_before,
@@ -68,7 +72,7 @@ pub(super) fn put_message(queue: Uuid, number: u64, message: &Message, not_befor
 }
 
 /// Forgets a message that was received so often.
-pub(super) fn forget_message(queue: Uuid, number: u64, receives: u32, writes: &mut Vec<Write>) {
+pub(super) fn forget_message(queue: QueueId, number: u64, receives: u32, writes: &mut Vec<Write>) {
     let spaces = match receives > 1 {
         true => [MESSAGES, RECEIVES].as_slice(),
         false => &[MESSAGES],
@@ -83,7 +87,7 @@ pub(super) fn forget_message(queue: Uuid, number: u64, receives: u32, writes: &m
 }
 
 /// Keeps how often a message was received.
-pub(super) fn put_receives(queue: Uuid, number: u64, count: u32, first: i64) -> Write {
+pub(super) fn put_receives(queue: QueueId, number: u64, count: u32, first: i64) -> Write {
     Write {
         space: RECEIVES,
         key: key(queue, number),
@@ -135,16 +139,16 @@ pub(super) fn load(
     Ok(queues)
 }
 
-fn key(queue: Uuid, number: u64) -> Vec<u8> {
-    let mut key = queue.as_bytes().to_vec();
+fn key(queue: QueueId, number: u64) -> Vec<u8> {
+    let mut key = queue.to_vec();
     key.extend(number.to_be_bytes());
     key
 }
 
-fn parse_key(key: &[u8]) -> Option<(Uuid, u64)> {
+fn parse_key(key: &[u8]) -> Option<(QueueId, u64)> {
     let (queue, rest) = key.split_first_chunk()?;
     let number = rest.try_into().ok()?;
-    Some((Uuid::from_bytes(*queue), u64::from_be_bytes(number)))
+    Some((*queue, u64::from_be_bytes(number)))
 }
 
 fn encoded<T: Serialize>(record: &T) -> Option<Vec<u8>> {
