@@ -56,7 +56,7 @@ pub(crate) async fn status(cloud: &Cloud, queue: &Queue, common: &Common) -> Res
         None => None,
     };
     let mappings = cloud.mappings(queue).await?.into_iter();
-    common.reporter().line(&Status {
+    common.listing().line(&Status {
         queue: queue.name.to_string(),
         url: queue.url.clone(),
         arn: queue.arn.clone(),

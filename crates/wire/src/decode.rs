@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use rmqtt_codec::{v3, v5};
 use tokio_util::codec::Decoder;
 
-use crate::properties::MessageProperties;
+use crate::properties::{self, MessageProperties};
 use crate::publish::decode_publish;
 use crate::{Connect, Filter, Packet, QoS, Subscribe, Unsubscribe, Version, Will, WireError};
 
@@ -75,7 +75,7 @@ impl Frames {
 pub fn decode(version: Version, first: u8, body: Bytes) -> Result<Packet, WireError> {
     match first >> 4 {
         3 => decode_publish(version, first, body).map(Packet::Publish),
-        4 if first == 0x40 => decode_puback(version, &body),
+        4 if first == 0x40 => decode_puback(version, body),
         5..=7 => Ok(Packet::Unsupported("PUBREC, PUBREL or PUBCOMP")),
         12 if first == 0xC0 => empty(&body, Packet::Ping),
         15 => Ok(Packet::Unsupported("AUTH")),
@@ -102,17 +102,30 @@ pub(crate) fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, W
     Ok(None)
 }
 
-fn decode_puback(version: Version, body: &[u8]) -> Result<Packet, WireError> {
+fn decode_puback(version: Version, mut body: Bytes) -> Result<Packet, WireError> {
     let packet_id = body
         .first_chunk::<2>()
         .and_then(|id| NonZeroU16::new(u16::from_be_bytes(*id)))
         .ok_or(WireError::Malformed("packet id"))?;
-    let reason = match (version, body.len()) {
-        (_, 2) => 0,
-        (Version::V5, 3..) => body[2],
-        _ => return Err(WireError::Malformed("PUBACK has more than a packet id")),
+    body.advance(2);
+    let reason = match body.first() {
+        None => 0,
+        Some(&reason) if version == Version::V5 => reason,
+        Some(_) => return Err(WireError::Malformed("PUBACK has more than a packet id")),
     };
+    if body.len() > 1 {
+        body.advance(1);
+        properties::check(&mut body, properties::OF_PUBACK)?;
+        at_its_end(&body)?;
+    }
     Ok(Packet::PubAck { packet_id, reason })
+}
+
+fn at_its_end(rest: &[u8]) -> Result<(), WireError> {
+    match rest.is_empty() {
+        true => Ok(()),
+        false => Err(WireError::Malformed("bytes behind the last field")),
+    }
 }
 
 fn empty(body: &[u8], packet: Packet) -> Result<Packet, WireError> {
@@ -134,7 +147,7 @@ fn decode_v3(first: u8, body: Bytes) -> Result<Packet, WireError> {
         );
     }
     check_connect_flags(first, &body)?;
-    check_connect_ends(first, &body)?;
+    check_connect_fields(Version::V3, first, &body)?;
     let packet = v3::Codec::new(0)
         .decode(&mut reframe(first, &body))?
         .ok_or(TRUNCATED)?;
@@ -199,6 +212,8 @@ fn decode_v3(first: u8, body: Bytes) -> Result<Packet, WireError> {
 
 fn decode_v5(first: u8, body: Bytes) -> Result<Packet, WireError> {
     check_connect_flags(first, &body)?;
+    check_connect_fields(Version::V5, first, &body)?;
+    check_v5(first, &body)?;
     let packet = v5::Codec::new(0, 0)
         .decode(&mut reframe(first, &body))?
         .ok_or(TRUNCATED)?;
@@ -286,26 +301,56 @@ fn check_connect_flags(first: u8, body: &[u8]) -> Result<(), WireError> {
     Ok(())
 }
 
-/// The codec stops reading a CONNECT of 3.1.1 behind its last field; what follows belongs to no packet.
-fn check_connect_ends(first: u8, body: &[u8]) -> Result<(), WireError> {
+/// What the codec leaves unchecked behind the header of a CONNECT: null characters in a user name, and bytes behind the
+/// last field, which belong to no packet.
+fn check_connect_fields(version: Version, first: u8, body: &Bytes) -> Result<(), WireError> {
     if first != 0x10 {
         return Ok(());
     }
     let flags = body.get(7).copied().ok_or(TRUNCATED)?;
-    let has = |flag: u8| usize::from(flags & flag != 0);
-    // Client id; topic and payload of the will; user name; password.
-    let fields = 1 + 2 * has(0x04) + has(0x80) + has(0x40);
-    let mut rest = body.get(10..).ok_or(TRUNCATED)?;
-    for _ in 0..fields {
-        let length = rest.first_chunk::<2>().ok_or(TRUNCATED)?;
-        let end = 2 + usize::from(u16::from_be_bytes(*length));
-        rest = rest.get(end..).ok_or(TRUNCATED)?;
+    let mut rest = body.clone();
+    // Protocol name, level, flags, keep alive.
+    properties::take(&mut rest, 10)?;
+    if version == Version::V5 {
+        properties::check(&mut rest, properties::OF_CONNECT)?;
     }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(WireError::Malformed("bytes behind the last field"))
+    properties::take_text(&mut rest)?;
+    if flags & 0x04 != 0 {
+        if version == Version::V5 {
+            properties::check(&mut rest, properties::OF_WILL)?;
+        }
+        properties::take_text(&mut rest)?;
+        properties::take_binary(&mut rest)?;
     }
+    if flags & 0x80 != 0 {
+        properties::take_text(&mut rest)?;
+    }
+    if flags & 0x40 != 0 {
+        properties::take_binary(&mut rest)?;
+    }
+    at_its_end(&rest)
+}
+
+/// What the codec for MQTT 5 takes for malformed, and is a protocol error.
+fn check_v5(first: u8, body: &Bytes) -> Result<(), WireError> {
+    let mut rest = body.clone();
+    let (skipped, allowed) = match first {
+        0x82 => (2, properties::OF_SUBSCRIBE),
+        0xA2 => (2, properties::OF_UNSUBSCRIBE),
+        // DISCONNECT may end before its properties, or before its reason.
+        0xE0 if body.len() > 1 => (1, properties::OF_DISCONNECT),
+        _ => return Ok(()),
+    };
+    properties::take(&mut rest, skipped)?;
+    properties::check(&mut rest, allowed)?;
+    // MQTT 5, 3.8.3.1: retain handling 3 is a protocol error.
+    while first == 0x82 && !rest.is_empty() {
+        properties::take_text(&mut rest)?;
+        if properties::take(&mut rest, 1)?[0] & 0x30 == 0x30 {
+            return Err(WireError::Protocol("retain handling 3"));
+        }
+    }
+    Ok(())
 }
 
 fn v3_subscribe_options_are_clean(body: &[u8]) -> bool {

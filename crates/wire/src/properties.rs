@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use rmqtt_codec::v5;
 
 use crate::WireError;
-use crate::decode::{TRUNCATED, text};
+use crate::decode::{TRUNCATED, remaining_length, text};
 use crate::limits::{CONTENT_TYPE_BYTES, CORRELATION_DATA_BYTES, USER_PROPERTIES_BYTES};
 
 /// Properties of a message given one by one, as over HTTP or with a will.
@@ -129,14 +129,93 @@ pub(crate) fn take_text(from: &mut Bytes) -> Result<ByteString, WireError> {
     text(ByteString::try_from(bytes).map_err(|_| WireError::Malformed("text is not UTF-8"))?)
 }
 
+/// Looks at the properties at the start of `from` and takes them away: each is one of `allowed`, is whole, and but for user
+/// properties is there once at most (MQTT 5, 2.2.2.2: another is malformed, twice is a protocol error).
+pub(crate) fn check(from: &mut Bytes, allowed: &[u8]) -> Result<(), WireError> {
+    let (length, header) = remaining_length(from)?.ok_or(TRUNCATED)?;
+    from.advance(header);
+    let mut rest = take(from, length)?;
+    let mut seen = [false; 0x80];
+    while rest.has_remaining() {
+        let property = rest.get_u8();
+        if !allowed.contains(&property) {
+            return Err(WireError::Malformed("a property this packet does not have"));
+        }
+        // Every property that is allowed anywhere is below 0x80.
+        let again = std::mem::replace(&mut seen[usize::from(property & 0x7F)], true);
+        if again && property != USER_PROPERTY {
+            return Err(WireError::Protocol("a property appears twice"));
+        }
+        match property {
+            SESSION_EXPIRY | MAXIMUM_PACKET_SIZE | WILL_DELAY | MESSAGE_EXPIRY => {
+                drop(take(&mut rest, 4)?)
+            }
+            RECEIVE_MAXIMUM | TOPIC_ALIAS_MAXIMUM => drop(take(&mut rest, 2)?),
+            REQUEST_RESPONSE | REQUEST_PROBLEM | PAYLOAD_FORMAT => drop(take(&mut rest, 1)?),
+            SUBSCRIPTION_ID => {
+                let (id, bytes) = remaining_length(&rest)?.ok_or(TRUNCATED)?;
+                if id == 0 {
+                    return Err(WireError::Protocol("subscription identifier 0"));
+                }
+                rest.advance(bytes);
+            }
+            AUTHENTICATION_DATA | CORRELATION_DATA => drop(take_binary(&mut rest)?),
+            USER_PROPERTY => {
+                take_text(&mut rest)?;
+                take_text(&mut rest)?;
+            }
+            _ => drop(take_text(&mut rest)?),
+        }
+    }
+    Ok(())
+}
+
+/// What CONNECT may have beside the properties of its will.
+pub(crate) const OF_CONNECT: &[u8] = &[
+    SESSION_EXPIRY,
+    RECEIVE_MAXIMUM,
+    MAXIMUM_PACKET_SIZE,
+    TOPIC_ALIAS_MAXIMUM,
+    REQUEST_RESPONSE,
+    REQUEST_PROBLEM,
+    AUTHENTICATION_METHOD,
+    AUTHENTICATION_DATA,
+    USER_PROPERTY,
+];
+/// What the will of a CONNECT may have.
+pub(crate) const OF_WILL: &[u8] = &[
+    WILL_DELAY,
+    PAYLOAD_FORMAT,
+    MESSAGE_EXPIRY,
+    CONTENT_TYPE,
+    RESPONSE_TOPIC,
+    CORRELATION_DATA,
+    USER_PROPERTY,
+];
+/// What DISCONNECT may have; the server reference only if the server sends it.
+pub(crate) const OF_DISCONNECT: &[u8] = &[SESSION_EXPIRY, REASON_STRING, USER_PROPERTY];
+pub(crate) const OF_PUBACK: &[u8] = &[REASON_STRING, USER_PROPERTY];
+pub(crate) const OF_SUBSCRIBE: &[u8] = &[SUBSCRIPTION_ID, USER_PROPERTY];
+pub(crate) const OF_UNSUBSCRIBE: &[u8] = &[USER_PROPERTY];
+
 pub(crate) const PAYLOAD_FORMAT: u8 = 0x01;
 pub(crate) const MESSAGE_EXPIRY: u8 = 0x02;
 pub(crate) const CONTENT_TYPE: u8 = 0x03;
 pub(crate) const RESPONSE_TOPIC: u8 = 0x08;
 pub(crate) const CORRELATION_DATA: u8 = 0x09;
 pub(crate) const SUBSCRIPTION_ID: u8 = 0x0B;
+pub(crate) const SESSION_EXPIRY: u8 = 0x11;
+pub(crate) const AUTHENTICATION_METHOD: u8 = 0x15;
+pub(crate) const AUTHENTICATION_DATA: u8 = 0x16;
+pub(crate) const REQUEST_PROBLEM: u8 = 0x17;
+pub(crate) const WILL_DELAY: u8 = 0x18;
+pub(crate) const REQUEST_RESPONSE: u8 = 0x19;
+pub(crate) const REASON_STRING: u8 = 0x1F;
+pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
+pub(crate) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
 pub(crate) const TOPIC_ALIAS: u8 = 0x23;
 pub(crate) const USER_PROPERTY: u8 = 0x26;
+pub(crate) const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 
 #[cfg(test)]
 mod tests {

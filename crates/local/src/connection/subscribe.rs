@@ -24,6 +24,14 @@ where
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut new = 0;
         for filter in &subscribe.filters {
+            // [MQTT-3.8.3-4] A protocol error, whatever the policy says of the filter.
+            if filter.no_local && split_share(&filter.filter).is_some() {
+                let name = &*filter.filter;
+                let sentence =
+                    format!("SUBSCRIBE to {name:?}: a shared subscription has no \"no local\"");
+                self.refuse("FILTER_REFUSED", sentence);
+                return Err(Ending::Fault(reason::PROTOCOL_ERROR));
+            }
             if filter.qos == QoS::ExactlyOnce {
                 let sentence = format!("SUBSCRIBE to {:?} with QoS 2", &*filter.filter);
                 self.refuse("QOS_NOT_SUPPORTED", sentence);
@@ -90,12 +98,6 @@ where
         let name = &*filter.filter;
         if let Err(fault) = check_filter(name) {
             self.refuse("FILTER_REFUSED", format!("SUBSCRIBE to {name:?}: {fault}"));
-            return Err(Ending::Fault(reason::TOPIC_FILTER_INVALID));
-        }
-        if filter.no_local && split_share(name).is_some() {
-            let sentence =
-                format!("SUBSCRIBE to {name:?}: a shared subscription has no \"no local\"");
-            self.refuse("FILTER_REFUSED", sentence);
             return Err(Ending::Fault(reason::TOPIC_FILTER_INVALID));
         }
         if !reserved::may_subscribe(name) {

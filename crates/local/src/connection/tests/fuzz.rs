@@ -6,52 +6,55 @@ use rand::{Rng, SeedableRng};
 
 /// Valid packets of both versions, to be damaged.
 fn corpus() -> Vec<Vec<u8>> {
+    BOTH.into_iter().flat_map(corpus_of).collect()
+}
+
+/// Valid packets of one version.
+pub(super) fn corpus_of(version: Version) -> Vec<Vec<u8>> {
     let mut corpus = Vec::new();
-    for version in BOTH {
-        let mut add = |write: &dyn Fn(&mut Vec<u8>)| {
-            let mut packet = Vec::new();
-            write(&mut packet);
-            corpus.push(packet);
-        };
-        let will = Some((
-            "w".into(),
-            bytes::Bytes::from_static(b"w"),
-            QoS::AtLeastOnce,
-            true,
-        ));
-        let connect = ClientConnect {
-            will,
-            session_expiry: 5,
-            ..clean("f")
-        };
-        add(&|out| encode_connect(out, version, &connect).unwrap());
-        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
-            add(&|out| {
-                let properties =
-                    b"\x01\x01\x26\x00\x01k\x00\x01v\x03\x00\x01t\x08\x00\x01r\x09\x00\x01c";
-                let alias = Some((id(3), false));
-                let outline = Outline {
-                    properties,
-                    alias,
-                    message_expiry: Some(3),
-                    ..outline("f/a", qos)
-                };
-                encode_publish(out, version, &outline);
-            });
-        }
+    let mut add = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut packet = Vec::new();
+        write(&mut packet);
+        corpus.push(packet);
+    };
+    let will = Some((
+        "w".into(),
+        bytes::Bytes::from_static(b"w"),
+        QoS::AtLeastOnce,
+        true,
+    ));
+    let connect = ClientConnect {
+        will,
+        session_expiry: 5,
+        ..clean("f")
+    };
+    add(&|out| encode_connect(out, version, &connect).unwrap());
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         add(&|out| {
-            encode_subscribe(
-                out,
-                version,
-                id(1),
-                &[("f/#", QoS::AtLeastOnce), ("$share/g/f", QoS::AtMostOnce)],
-            )
+            let properties =
+                b"\x01\x01\x26\x00\x01k\x00\x01v\x03\x00\x01t\x08\x00\x01r\x09\x00\x01c";
+            let alias = Some((id(3), false));
+            let outline = Outline {
+                properties,
+                alias,
+                message_expiry: Some(3),
+                ..outline("f/a", qos)
+            };
+            encode_publish(out, version, &outline);
         });
-        add(&|out| jitp_wire::encode_unsubscribe(out, version, id(2), &["f/#"]));
-        add(&|out| out.extend_from_slice(&[0x40, 2, 0, 1]));
-        add(&|out| out.extend_from_slice(&[0xC0, 0]));
-        add(&|out| out.extend_from_slice(b"\xe0\x07\x04\x05\x11\x00\x00\x00\x05"));
     }
+    add(&|out| {
+        encode_subscribe(
+            out,
+            version,
+            id(1),
+            &[("f/#", QoS::AtLeastOnce), ("$share/g/f", QoS::AtMostOnce)],
+        )
+    });
+    add(&|out| jitp_wire::encode_unsubscribe(out, version, id(2), &["f/#"]));
+    add(&|out| out.extend_from_slice(&[0x40, 2, 0, 1]));
+    add(&|out| out.extend_from_slice(&[0xC0, 0]));
+    add(&|out| out.extend_from_slice(b"\xe0\x07\x04\x05\x11\x00\x00\x00\x05"));
     corpus
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod fuzz;
+mod hostile;
 mod limits;
 mod messages;
 mod sessions;
