@@ -6,11 +6,11 @@ mod claim_files;
 use std::process::ExitCode;
 
 use clap::Args;
-use jitp_cli::{Common, Failure, Report, Result};
+use jitp_cli::{CaKeyFlags, Common, Failure, Report, Result};
 use jitp_cloud::{Change, Cloud, CloudSettings, NewClaim, claim_policy_name};
 use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, Validity};
 use jitp_core::names::{CaName, PolicyName, TemplateName, ThingName};
-use jitp_core::store::{Files, KeyFile, Store};
+use jitp_core::store::{Files, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -52,6 +52,9 @@ struct Arguments {
     /// Name of the policy [default: TEMPLATE-claim]
     #[arg(long, value_name = "NAME")]
     policy: Option<PolicyName>,
+
+    #[command(flatten)]
+    ca_key: CaKeyFlags,
 
     #[command(flatten)]
     cloud: CloudSettings,
@@ -122,12 +125,8 @@ async fn permanent(
     let now = OffsetDateTime::now_utc();
     let ca = match &arguments.ca {
         Some(name) => {
-            let passphrase = common.passphrase();
-            let passphrase = KeyFile {
-                path: None,
-                passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
-            };
-            Some(store.load_ca_with(name, passphrase)?)
+            let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
+            Some(arguments.ca_key.load(common, store, name, kms).await?)
         }
         None => None,
     };

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use jitp_cli::{Batch, BatchFlags, Common, Failure, Order, Report, Result, Things, read_text};
+use jitp_cli::{
+    Batch, BatchFlags, CaKeyFlags, Common, Failure, Order, Report, Result, Things, read_text,
+};
 use jitp_cloud::{Cloud, CloudSettings, CreatedThing, Creation, CreationOutcome, Policy, Source};
 use jitp_core::ca::{KeyType, Profile, Validity};
 use jitp_core::csr::SigningRequest;
 use jitp_core::names::{CaName, ThingName};
-use jitp_core::store::{KeyFile, Store};
+use jitp_core::store::Store;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -45,6 +47,9 @@ struct Arguments {
 
     #[command(flatten)]
     certificate: CertificateFlags,
+
+    #[command(flatten)]
+    ca_key: CaKeyFlags,
 
     #[command(flatten)]
     cloud: CloudSettings,
@@ -112,12 +117,11 @@ async fn create_thing(arguments: Arguments, common: &Common) -> Result<()> {
     let ca = match flags.aws_keys || request.is_some() {
         true => None,
         false => {
-            let passphrase = common.passphrase();
-            let passphrase = KeyFile {
-                path: None,
-                passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
-            };
-            let ca = store.load_ca_with(&flags.ca, passphrase)?;
+            let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
+            let ca = arguments
+                .ca_key
+                .load(common, &store, &flags.ca, kms)
+                .await?;
             ca.check_valid_at(now)?;
             Some(ca)
         }

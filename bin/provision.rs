@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use jitp_cli::{Common, ConnectFlags, Failure, Report, Result};
+use jitp_cli::{CaKeyFlags, Common, ConnectFlags, Failure, Report, Result};
 use jitp_cloud::{Cloud, CloudSettings};
 use jitp_core::ca::{Asked, Attribute, DeviceSubject, KeyType, Profile, Validity};
 use jitp_core::failure::Class;
 use jitp_core::names::{CaName, ThingName};
-use jitp_core::store::{Files, KeyFile, Store};
+use jitp_core::store::{Files, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 #[command(after_help = "Examples:
   provision sensor-17                     signed by root.ca.key
   provision sensor-17 factory7            signed by factory7.ca.key
+  provision sensor-17 --ca-key 'pkcs11:token=factory;object=root'   signed in a token
   provision sensor-17 --connect           and connect until AWS IoT has made its thing
   provision sensor-17 --organization Acme --organizational-unit pumps")]
 struct Arguments {
@@ -36,6 +37,9 @@ struct Arguments {
 
     #[command(flatten)]
     certificate: CertificateFlags,
+
+    #[command(flatten)]
+    ca_key: CaKeyFlags,
 
     #[command(flatten)]
     connection: ConnectFlags,
@@ -148,7 +152,7 @@ async fn provision(arguments: Arguments, common: &Common) -> Result<()> {
             ));
             (certificate_id, "unchanged")
         }
-        None => match issue(&store, &arguments, common) {
+        None => match issue(&store, &arguments, common).await {
             Ok(certificate_id) => (certificate_id, "issued"),
             // Another run may have been faster.
             Err(failure) => match existing(&store, &files, &arguments)? {
@@ -216,20 +220,14 @@ fn existing(store: &Store, files: &Files, arguments: &Arguments) -> Result<Optio
     Ok(Some(certificate.id().to_string()))
 }
 
-fn issue(store: &Store, arguments: &Arguments, common: &Common) -> Result<String> {
+async fn issue(store: &Store, arguments: &Arguments, common: &Common) -> Result<String> {
     let subject = arguments.certificate.subject(&arguments.device)?;
     store.check_device_is_free(&arguments.device)?;
-    if let Some(warning) = store.ca_key_warning(&arguments.ca) {
-        common.warn(warning.to_string());
-    }
-    let passphrase = common.passphrase();
-    let ca = store.load_ca_with(
-        &arguments.ca,
-        KeyFile {
-            path: None,
-            passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
-        },
-    )?;
+    let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
+    let ca = arguments
+        .ca_key
+        .load(common, store, &arguments.ca, kms)
+        .await?;
     let profile = arguments.certificate.profile();
     let issued = ca.issue(subject, &profile, OffsetDateTime::now_utc())?;
     store.save_device(&issued)?;

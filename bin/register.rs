@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use jitp_cli::{Common, Failure, Report, Result, read_text};
+use jitp_cli::{CaKeyFlags, Common, Failure, Report, Result, read_text};
 use jitp_cloud::{
     CertificateMode, Cloud, CloudSettings, Drift, Outcome, RegisteredTemplate, Registration,
 };
 use jitp_core::failure::Class;
 use jitp_core::names::{CaName, TemplateName};
 use jitp_core::role::RoleArn;
-use jitp_core::store::{KeyFile, Store};
+use jitp_core::store::Store;
 use jitp_core::template::Template;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -61,6 +61,9 @@ struct Arguments {
     mode: Mode,
 
     #[command(flatten)]
+    ca_key: CaKeyFlags,
+
+    #[command(flatten)]
     cloud: CloudSettings,
 }
 
@@ -96,14 +99,12 @@ async fn register(arguments: Arguments, common: &Common) -> Result<()> {
     for warning in template.warnings() {
         common.warn(warning.to_string());
     }
-    let passphrase = common.passphrase();
-    let ca = Store::open(&common.dir)?.load_ca_with(
-        &arguments.ca,
-        KeyFile {
-            path: None,
-            passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
-        },
-    )?;
+    let store = Store::open(&common.dir)?;
+    let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
+    let ca = arguments
+        .ca_key
+        .load(common, &store, &arguments.ca, kms)
+        .await?;
     let now = OffsetDateTime::now_utc();
     ca.check_valid_at(now)?;
     let cloud = Cloud::connect(&arguments.cloud).await?;

@@ -6,6 +6,7 @@ mod bad_network;
 mod cas;
 mod claims;
 mod contract;
+mod custody;
 mod environment;
 mod faults;
 mod first_connection;

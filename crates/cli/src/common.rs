@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use zeroize::Zeroizing;
 
 use crate::environment;
 use crate::report::{OutputFormat, Reporter};
@@ -65,11 +64,5 @@ impl Common {
     /// Warns a person on stderr; `--quiet` silences it.
     pub fn warn(&self, sentence: impl AsRef<str>) {
         self.say(format!("warning: {}", sentence.as_ref()));
-    }
-
-    /// The passphrase of an encrypted CA key, from the environment.
-    pub fn passphrase(&self) -> Option<Zeroizing<Vec<u8>>> {
-        std::env::var_os(environment::JITP_CA_PASSPHRASE)
-            .map(|passphrase| Zeroizing::new(passphrase.into_encoded_bytes()))
     }
 }

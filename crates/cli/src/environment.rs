@@ -26,8 +26,14 @@ pub const AWS_IOT_ENDPOINT: &str = "AWS_IOT_ENDPOINT";
 pub const AWS_IOT_CAFILE: &str = "AWS_IOT_CAFILE";
 /// The output format when `--output` is not given.
 pub const JITP_OUTPUT: &str = "JITP_OUTPUT";
+/// Where the CA's key is when `--ca-key` is not given.
+pub const JITP_CA_KEY: &str = "JITP_CA_KEY";
 /// Passphrase of an encrypted CA key.
 pub const JITP_CA_PASSPHRASE: &str = "JITP_CA_PASSPHRASE";
+/// PIN of the token that holds the CA's key.
+pub const JITP_PKCS11_PIN: &str = "JITP_PKCS11_PIN";
+/// PKCS#11 module that leads to the token.
+pub const JITP_PKCS11_MODULE: &str = "JITP_PKCS11_MODULE";
 /// No colour in what is written for people.
 pub const NO_COLOR: &str = "NO_COLOR";
 
@@ -62,8 +68,20 @@ pub const VARIABLES: &[Variable] = &[
         meaning: "`text` or `json`, when `--output` is not given",
     },
     Variable {
+        name: JITP_CA_KEY,
+        meaning: "where the CA's key is, when `--ca-key` is not given: a file, `pkcs11:…` or `awskms:…`",
+    },
+    Variable {
         name: JITP_CA_PASSPHRASE,
-        meaning: "passphrase of an encrypted CA key",
+        meaning: "passphrase of an encrypted CA key, when `--passphrase-file` is not given",
+    },
+    Variable {
+        name: JITP_PKCS11_PIN,
+        meaning: "PIN of the token that holds the CA's key, when its URI has no `pin-source`",
+    },
+    Variable {
+        name: JITP_PKCS11_MODULE,
+        meaning: "PKCS#11 module of the token, when its URI has no `module-path`; without it p11-kit's, then SoftHSM's",
     },
     Variable {
         name: NO_COLOR,

@@ -2,6 +2,7 @@
 
 mod age;
 mod batch;
+mod ca_key;
 mod common;
 mod confirm;
 mod connect;
@@ -10,13 +11,17 @@ mod exit;
 mod failure;
 mod input;
 mod items;
+mod memory;
 mod name_value;
+mod new_ca_key;
 mod report;
 mod run;
 mod screen;
+mod secret;
 
 pub use age::Age;
 pub use batch::{Batch, BatchFlags, Done, Order};
+pub use ca_key::CaKeyFlags;
 pub use common::Common;
 pub use confirm::ConfirmFlags;
 pub use connect::{ConnectFlags, mqtt_identity};
@@ -25,5 +30,6 @@ pub use failure::{Failure, Result};
 pub use input::{read_file, read_package, read_text, read_text_or_stdin};
 pub use items::Things;
 pub use name_value::NameValue;
+pub use new_ca_key::{NewCaFiles, NewCaKey, ask_new_passphrase};
 pub use report::{OutputFormat, Report, Reporter};
 pub use run::{Signals, run, run_threaded};

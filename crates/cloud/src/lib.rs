@@ -15,6 +15,7 @@ mod environment;
 mod error;
 mod groups;
 mod keeping;
+mod kms;
 mod mappings;
 mod orphans;
 mod pace;
@@ -38,7 +39,7 @@ use std::time::Duration;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use bounded::Bounded;
 use clap::Args;
 use pace::Pace;
@@ -62,6 +63,7 @@ pub use environment::{
 };
 pub use error::CloudError;
 pub use keeping::KEEP;
+pub use kms::{KmsError, KmsKey};
 pub use mappings::{Mapping, MappingError};
 pub use orphans::Mark;
 pub use pace::Quotas;
@@ -112,6 +114,7 @@ fn check_endpoints() -> Result<(), CloudError> {
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_IAM",
         "AWS_ENDPOINT_URL_IOT",
+        "AWS_ENDPOINT_URL_KMS",
         "AWS_ENDPOINT_URL_LAMBDA",
         "AWS_ENDPOINT_URL_SQS",
         "AWS_ENDPOINT_URL_STS",
@@ -162,6 +165,8 @@ pub struct Cloud {
     lambda: aws_sdk_lambda::Client,
     sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
+    /// What further clients are made of.
+    config: SdkConfig,
     region: String,
     account: Option<String>,
     pace: Arc<Pace>,
@@ -236,6 +241,7 @@ impl Cloud {
                     .build(),
             ),
             region,
+            config,
             account: settings.account.clone(),
             pace: Arc::new(Pace::new(quotas_count)),
             auto_registering: Arc::default(),

@@ -160,6 +160,18 @@ impl Store {
         check_free(&self.ca_files_with(name, key))
     }
 
+    /// Whether a CA's certificate could be written, whose key is there already.
+    ///
+    /// # Errors
+    /// As [`Store::save_ca_certificate`].
+    pub fn check_ca_certificate_is_free(&self, name: &CaName) -> Result<(), StoreError> {
+        let path = self.ca_files(name).certificate;
+        match file::exists(&path)? {
+            true => Err(StoreError::AlreadyExists { path }),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the files of a device could be written; to be asked before work that takes long.
     ///
     /// # Errors
@@ -201,6 +213,37 @@ impl Store {
         };
         self.publish(&files, key, ca.certificate_pem())?;
         Ok(files)
+    }
+
+    /// Writes a CA's certificate alone, and answers its path: its key is in a token, or in a file already.
+    ///
+    /// # Errors
+    /// When there is one, something else is in its way, or it cannot be written.
+    pub fn save_ca_certificate(
+        &self,
+        name: &CaName,
+        certificate_pem: &str,
+    ) -> Result<PathBuf, StoreError> {
+        self.check_ca_certificate_is_free(name)?;
+        let files = self.ca_files(name);
+        self.publish(&files, None, certificate_pem)?;
+        Ok(files.certificate)
+    }
+
+    /// Reads a private key from any file.
+    ///
+    /// # Errors
+    /// When it is missing or holds no usable key, or the passphrase does not open it.
+    pub fn read_key(path: &Path, passphrase: Option<&[u8]>) -> Result<PrivateKey, StoreError> {
+        let missing = || StoreError::Read {
+            path: path.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        let pem = file::read(path)?.ok_or_else(missing)?;
+        PrivateKey::from_pem(&pem, passphrase).map_err(|source| StoreError::Key {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Writes a device's key and certificate, the latter followed by its CA's.
@@ -304,9 +347,9 @@ impl Store {
         })
     }
 
-    /// A warning for the user if the CA's key file is open to others.
-    pub fn ca_key_warning(&self, name: &CaName) -> Option<LooseMode> {
-        file::loose_mode(self.ca_files(name).key)
+    /// A warning for the user if the CA's key file, `CN.ca.key` or another, is open to others.
+    pub fn ca_key_warning(&self, name: &CaName, key: Option<&Path>) -> Option<LooseMode> {
+        file::loose_mode(self.ca_files_with(name, key).key)
     }
 
     /// A warning for the user if the device's key file is open to others.
@@ -336,7 +379,9 @@ impl Store {
         key: Option<Zeroizing<String>>,
         certificate: &str,
     ) -> Result<(), StoreError> {
-        check_free(files)?;
+        if key.is_some() {
+            check_free(files)?;
+        }
         // Both are on the disk before the first has its name: what can fail (no space, no right to write) fails here,
         // and leaves nothing.
         let key = key

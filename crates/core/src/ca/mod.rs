@@ -15,6 +15,7 @@ mod key_type;
 mod likeness;
 mod lint;
 mod profile;
+mod public;
 mod public_half;
 mod request;
 mod serial;
@@ -36,6 +37,7 @@ pub use key_type::KeyType;
 pub use likeness::Asked;
 pub use lint::LintError;
 pub use profile::{Profile, Validity, ValidityError, Window};
+pub use public::public_key;
 pub use request::{DeviceRequest, DeviceRequestError};
 pub use serial::{Instance, SerialNumber};
 pub use signer::{ExternalKey, ExternalKeyError};
@@ -60,6 +62,22 @@ pub enum CaKey {
 }
 
 impl CaKey {
+    /// The kind of key.
+    pub fn key_type(&self) -> KeyType {
+        match self {
+            Self::Held(key) => key.key_type(),
+            Self::External(key) => key.key_type(),
+        }
+    }
+
+    /// The public half as it stands in a certificate's bit string.
+    pub fn public_key(&self) -> &[u8] {
+        match self {
+            Self::Held(key) => key.public_key(),
+            Self::External(key) => key.public_key(),
+        }
+    }
+
     fn into_signer(self) -> Result<Signer, KeyError> {
         match self {
             Self::Held(key) => Signer::new(key),

@@ -94,6 +94,14 @@ impl Validity {
     /// A device's: 500 days.
     pub const DEVICE: Self = Self::Days(500);
 
+    /// Whether a root made at `now` could have it; to be asked before its key is made where it stays.
+    ///
+    /// # Errors
+    /// When it is empty, past, beyond 9999 or [`Validity::UntilCaEnds`].
+    pub fn check_root(self, now: OffsetDateTime) -> Result<(), CaError> {
+        self.window(now, None).map(drop)
+    }
+
     /// First and last second of a certificate made at `now` under `ca` (`None` for a root).
     pub(super) fn window(
         self,

@@ -95,7 +95,7 @@ impl Subject {
     }
 
     /// Whether `certificate` has this very subject.
-    pub(super) fn is_that_of(&self, certificate: &Certificate) -> bool {
+    pub fn is_that_of(&self, certificate: &Certificate) -> bool {
         let found = certificate.subject().iter();
         found
             .map(|attribute| (attribute.oid.as_str(), attribute.value.as_str()))

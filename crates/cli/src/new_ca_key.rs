@@ -1,0 +1,199 @@
+//! The key of a new CA: made, or there already.
+
+use std::path::{Path, PathBuf};
+
+use jitp_core::ca::{CaKey, CertificateAuthority, ExternalKey, KeyError, KeyType, PrivateKey};
+use jitp_core::certificate::Certificate;
+use jitp_core::failure::Class;
+use jitp_core::names::CaName;
+use jitp_core::store::{KeyFile, Store, StoreError};
+use jitp_custody::KeyPlace;
+use zeroize::Zeroizing;
+
+use crate::ca_key::{external_key, open_token};
+use crate::common::Common;
+use crate::failure::{Failure, Result};
+use crate::memory::keep_to_itself;
+use crate::secret;
+
+/// What is wanted of a new CA's key.
+pub struct NewCaKey<'a> {
+    /// Where it is or is to be; `None` for a new file beside the certificate.
+    pub place: Option<KeyPlace>,
+    /// Whether to make it there. A file beside the certificate is always made.
+    pub generate: bool,
+    /// The kind of key, if the caller cares: a key that is there already must be of that kind.
+    pub key_type: Option<KeyType>,
+    /// What opens an encrypted key file, or is to encrypt a new one.
+    pub passphrase: Option<&'a [u8]>,
+}
+
+/// Where a new CA lies, for the answer.
+pub struct NewCaFiles {
+    /// The file of the key, if it is in one.
+    pub key_file: Option<PathBuf>,
+    /// The place of the key.
+    pub key: String,
+    /// The file of the certificate.
+    pub certificate: PathBuf,
+}
+
+impl NewCaKey<'_> {
+    /// Sees that nothing is in the way of the files, before anything is made. Where the key is there already, so may its
+    /// certificate be, and is answered.
+    ///
+    /// # Errors
+    /// When something is in the way.
+    pub fn check(&self, store: &Store, ca: &CaName) -> Result<Option<Certificate>> {
+        match &self.place {
+            None => store.check_ca_is_free(ca)?,
+            Some(KeyPlace::File(path)) if self.generate => {
+                store.check_ca_is_free_with(ca, Some(path))?;
+            }
+            Some(_) if self.generate => store.check_ca_certificate_is_free(ca)?,
+            Some(_) => match store.load_ca_certificate(ca) {
+                Ok(certificate) => return Ok(Some(certificate)),
+                Err(StoreError::CaNotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
+        }
+        Ok(None)
+    }
+
+    /// The key: made, or opened where it is. `open` opens and `make` makes a key of AWS KMS.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is of another kind than asked for.
+    pub async fn obtain(
+        &self,
+        open: impl AsyncFnOnce(&str) -> Result<Box<dyn ExternalKey>>,
+        make: impl AsyncFnOnce(&str, KeyType) -> Result<Box<dyn ExternalKey>>,
+    ) -> Result<CaKey> {
+        keep_to_itself();
+        let new_type = self.key_type.unwrap_or_default();
+        let key = match (&self.place, self.generate) {
+            (None, _) | (Some(KeyPlace::File(_)), true) => {
+                return Ok(CaKey::Held(PrivateKey::generate(new_type)?));
+            }
+            (Some(KeyPlace::File(path)), false) => CaKey::Held(self.read(path).await?),
+            (Some(KeyPlace::Token(uri)), true) => {
+                let token = open_token(uri, true).await?;
+                CaKey::External(Box::new(token.generate(uri, new_type)?))
+            }
+            (Some(KeyPlace::Kms(name)), true) => CaKey::External(make(name, new_type).await?),
+            (Some(place), false) => CaKey::External(external_key(place, None, open).await?),
+        };
+        let found = key.key_type();
+        match self.key_type {
+            Some(asked) if asked != found => Err(Failure::new(
+                Class::Conflict,
+                format!("the key is {found}, and {asked} is asked for"),
+            )
+            .hint("leave --key-type out, or name another key")),
+            _ => Ok(key),
+        }
+    }
+
+    async fn read(&self, path: &Path) -> Result<PrivateKey> {
+        let read = |passphrase| Store::read_key(path, passphrase);
+        match read(self.passphrase) {
+            Err(StoreError::Key {
+                source: KeyError::PassphraseNeeded,
+                ..
+            }) if secret::can_ask() => {
+                let typed = secret::ask(&format!("passphrase of {}", path.display())).await?;
+                Ok(read(Some(typed.as_bytes()))?)
+            }
+            read => Ok(read?),
+        }
+    }
+
+    /// Writes what is new: the certificate, and the key if it was made in this process.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(
+        &self,
+        common: &Common,
+        store: &Store,
+        name: &CaName,
+        ca: &CertificateAuthority,
+    ) -> Result<()> {
+        let path = match &self.place {
+            None => None,
+            Some(KeyPlace::File(path)) if self.generate => Some(path.as_path()),
+            Some(_) => {
+                let saved = store.save_ca_certificate(name, ca.certificate_pem());
+                saved.map_err(|error| self.key_stays(error.into()))?;
+                return Ok(());
+            }
+        };
+        let key_file = KeyFile {
+            path,
+            passphrase: self.passphrase,
+        };
+        let files = store.save_ca_with(name, ca, key_file)?;
+        if self.passphrase.is_none() {
+            common.warn(format!(
+                "{} is not encrypted: whoever copies it can make devices; --passphrase-file and JITP_CA_PASSPHRASE \
+                 encrypt, --ca-key keeps a key in a token",
+                files.key.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Says of a failure what it leaves behind: a key that was made where it stays.
+    #[must_use]
+    pub fn key_stays(&self, failure: Failure) -> Failure {
+        match &self.place {
+            Some(place @ (KeyPlace::Token(_) | KeyPlace::Kms(_))) if self.generate => failure
+                .context(format!(
+                    "the key {place} is made and stays there for a run without --generate-key"
+                )),
+            _ => failure,
+        }
+    }
+
+    /// Where key and certificate lie.
+    pub fn files(&self, store: &Store, name: &CaName) -> NewCaFiles {
+        let files = store.ca_files(name);
+        let key_file = match &self.place {
+            None => Some(files.key),
+            Some(KeyPlace::File(path)) => Some(path.clone()),
+            Some(_) => None,
+        };
+        let key = match (&self.place, &key_file) {
+            (Some(place), _) => place.to_string(),
+            (None, file) => file.iter().map(|path| path.display().to_string()).collect(),
+        };
+        NewCaFiles {
+            key_file,
+            key,
+            certificate: files.certificate,
+        }
+    }
+}
+
+/// Asks twice for the passphrase of a new key.
+///
+/// # Errors
+/// When there is no terminal, or the two differ.
+pub async fn ask_new_passphrase(of: &str) -> Result<Zeroizing<Vec<u8>>> {
+    if !secret::can_ask() {
+        return Err(
+            Failure::usage("there is no terminal to type a passphrase on")
+                .hint("set JITP_CA_PASSPHRASE, or pass --passphrase-file"),
+        );
+    }
+    keep_to_itself();
+    let first = secret::ask(&format!("passphrase for {of}")).await?;
+    let second = secret::ask("the same again").await?;
+    match *first == *second {
+        true => Ok(Zeroizing::new(first.as_bytes().to_vec())),
+        false => Err(Failure::new(
+            Class::Configuration,
+            "the two passphrases differ, and nothing was made",
+        )),
+    }
+}
