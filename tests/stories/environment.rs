@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 
 use crate::support::Station;
 
-/// A hook that knows three devices. The one that is deployed is in `crates/lambda`, and takes minutes to build.
+/// A hook that knows the devices that are listed. The one that is deployed is in `crates/lambda`, and takes minutes to build.
 const HOOK: &str = r#"#!/bin/sh
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
 while :; do
@@ -23,27 +23,39 @@ while :; do
   id=$(tr -d '\r' <"$headers" | sed -n 's/^lambda-runtime-aws-request-id: //p')
   rm -f "$headers"
   case $payload in
-    *'"License":"1"'*|*'"License":"2"'*|*'"License":"3"'*) allow=true ;;
+    LISTED) allow=true ;;
     *) allow=false ;;
   esac
   curl -sS --noproxy '*' -o /dev/null -d "{\"allowProvisioning\":$allow}" "$api/invocation/$id/response"
 done
 "#;
 
-/// A station whose core's time runs a hundred times as fast: five minutes are three seconds.
-async fn station() -> (Station, PathBuf) {
-    let station = Station::with(Options {
-        clock: Clock::running(100),
-        ..Options::default()
-    })
-    .await;
+/// A package with a hook that lets devices of these licenses in.
+pub(crate) fn package(licenses: &[&str]) -> Vec<u8> {
+    let listed = licenses
+        .iter()
+        .map(|one| format!(r#"*'"License":"{one}"'*"#));
+    let program = HOOK.replacen("LISTED", &listed.collect::<Vec<_>>().join("|"), 1);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let executable = SimpleFileOptions::default().unix_permissions(0o755);
     zip.start_file("bootstrap", executable).expect("a file");
-    zip.write_all(HOOK.as_bytes()).expect("written");
-    let package = zip.finish().expect("a zip file").into_inner();
+    zip.write_all(program.as_bytes()).expect("written");
+    zip.finish().expect("a zip file").into_inner()
+}
+
+/// A station whose core's time runs a hundred times as fast: five minutes are three seconds.
+pub(crate) async fn fast_station() -> Station {
+    Station::with(Options {
+        clock: Clock::running(100),
+        ..Options::default()
+    })
+    .await
+}
+
+async fn station() -> (Station, PathBuf) {
+    let station = fast_station().await;
     let path = station.folder.path("hook.zip");
-    std::fs::write(&path, package).expect("written");
+    std::fs::write(&path, package(&["1", "2", "3"])).expect("written");
     (station, path)
 }
 
