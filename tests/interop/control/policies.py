@@ -227,3 +227,43 @@ def what_a_policy_decides_can_be_asked(core):
     effective = core.iot.get_effective_policies(principal=arn)["effectivePolicies"]
     assert [item["policyName"] for item in effective] == [name]
     assert json.loads(effective[0]["policyDocument"])["Statement"] == statements
+
+
+@case
+def what_a_policy_with_variables_decides_depends_on_thing_client_and_group(core):
+    region = "arn:aws:iot:eu-central-1:123456789012"
+    statement = {
+        "Effect": "Allow",
+        "Action": "iot:Connect",
+        "Resource": f"{region}:client/${{iot:Connection.Thing.ThingName}}",
+    }
+    name, thing, group = core.allow(unique("variable"), statement), unique("thing"), unique("group")
+    arn = core.register(pki.self_signed(unique("holder")), policy_name=name)
+    core.iot.create_thing(thingName=thing)
+    core.iot.attach_thing_principal(thingName=thing, principal=arn)
+
+    def decided(client_id, resource, **more):
+        question = [{"actionType": "CONNECT", "resources": [f"{region}:client/{resource}"]}]
+        answer = core.iot.test_authorization(principal=arn, clientId=client_id, authInfos=question, **more)
+        return answer["authResults"][0]["authDecision"]
+
+    assert decided(thing, thing) == "ALLOWED"
+    # The thing is known by the client id.
+    assert decided("other", thing) == "IMPLICIT_DENY"
+    assert decided(thing, "other") == "IMPLICIT_DENY"
+    assert decided(thing, thing, policyNamesToSkip=[name]) == "IMPLICIT_DENY"
+    open_name = core.allow(unique("open"), statement | {"Resource": "*"})
+    assert decided(thing, "other", policyNamesToAdd=[open_name]) == "ALLOWED"
+    unknown = {"client_id": thing, "resource": thing, "policyNamesToAdd": [unique("none")]}
+    expect_error("ResourceNotFoundException", decided, **unknown)
+
+    # A group's policy reaches the things in the groups below it.
+    below = unique("below")
+    created = core.iot.create_thing_group(thingGroupName=group)
+    core.iot.create_thing_group(thingGroupName=below, parentGroupName=group)
+    core.iot.attach_policy(policyName=open_name, target=created["thingGroupArn"])
+    core.iot.add_thing_to_thing_group(thingName=thing, thingGroupName=below)
+    effective = core.iot.get_effective_policies(principal=arn, thingName=thing)["effectivePolicies"]
+    assert {item["policyName"] for item in effective} == {name, open_name}
+    assert decided(thing, "other") == "ALLOWED"
+    expect_error("InvalidRequestException", core.iot.get_effective_policies)

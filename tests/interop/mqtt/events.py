@@ -63,3 +63,54 @@ def a_registry_event_tells_of_a_thing_once_it_is_switched_on(core):
     assert event["eventType"] == "THING_EVENT" and event["thingName"] == name
     assert event["thingId"] == created["thingId"] and event["versionNumber"] == 1
     assert event["attributes"] == {"colour": "red"} and event["accountId"] and event["eventId"]
+
+
+@case
+def types_groups_and_memberships_are_told_of_once_they_are_switched_on(core):
+    kind, thing, parent, child = (unique(word) for word in ("type", "thing", "parent", "child"))
+    wanted = ("THING_TYPE", "THING_TYPE_ASSOCIATION", "THING_GROUP", "THING_GROUP_HIERARCHY", "THING_GROUP_MEMBERSHIP")
+    on = {event: {"Enabled": True} for event in wanted}
+    core.iot.update_event_configurations(eventConfigurations=on)
+    with Client(core, device(core), paho.MQTTv5) as watcher:
+        watcher.subscribe("$aws/events/#", 1)
+        core.iot.create_thing_type(thingTypeName=kind, thingTypeProperties={"searchableAttributes": ["colour"]})
+        core.iot.create_thing(thingName=thing, thingTypeName=kind)
+        core.iot.create_thing_group(thingGroupName=parent)
+        core.iot.create_thing_group(thingGroupName=child, parentGroupName=parent)
+        core.iot.add_thing_to_thing_group(thingName=thing, thingGroupName=child)
+        core.iot.remove_thing_from_thing_group(thingName=thing, thingGroupName=child)
+        core.iot.update_thing(thingName=thing, removeThingType=True)
+        core.iot.deprecate_thing_type(thingTypeName=kind)
+        core.iot.delete_thing_group(thingGroupName=child)
+        core.iot.delete_thing_group(thingGroupName=parent)
+        told, expected = {}, {
+            f"thingType/{kind}/created": ("THING_TYPE_EVENT", "CREATED"),
+            f"thingType/{kind}/updated": ("THING_TYPE_EVENT", "UPDATED"),
+            f"thingTypeAssociation/thing/{thing}/thingType/{kind}/added": ("THING_TYPE_ASSOCIATION_EVENT", "ADDED"),
+            f"thingTypeAssociation/thing/{thing}/thingType/{kind}/removed": ("THING_TYPE_ASSOCIATION_EVENT", "REMOVED"),
+            f"thingGroup/{parent}/created": ("THING_GROUP_EVENT", "CREATED"),
+            f"thingGroup/{child}/created": ("THING_GROUP_EVENT", "CREATED"),
+            f"thingGroup/{child}/deleted": ("THING_GROUP_EVENT", "DELETED"),
+            f"thingGroup/{parent}/deleted": ("THING_GROUP_EVENT", "DELETED"),
+            f"thingGroupHierarchy/thingGroup/{parent}/childThingGroup/{child}/added": ("THING_GROUP_HIERARCHY_EVENT", "ADDED"),
+            f"thingGroupHierarchy/thingGroup/{parent}/childThingGroup/{child}/removed": ("THING_GROUP_HIERARCHY_EVENT", "REMOVED"),
+            f"thingGroupMembership/thingGroup/{child}/thing/{thing}/added": ("THING_GROUP_MEMBERSHIP_EVENT", "ADDED"),
+            f"thingGroupMembership/thingGroup/{child}/thing/{thing}/removed": ("THING_GROUP_MEMBERSHIP_EVENT", "REMOVED"),
+        }
+        while expected.keys() - told.keys():
+            message = watcher.take(1)[0]
+            told[message.topic.removeprefix("$aws/events/")] = json.loads(message.payload)
+    for topic, (event_type, operation) in expected.items():
+        event = told[topic]
+        assert (event["eventType"], event["operation"]) == (event_type, operation), event
+        assert event["eventId"] and abs(event["timestamp"] / 1000 - time.time()) < 60, event
+    assert told[f"thingType/{kind}/updated"]["isDeprecated"] is True
+    assert told[f"thingType/{kind}/created"]["searchableAttributes"] == ["colour"]
+    assert told[f"thingGroup/{child}/created"]["parentGroupName"] == parent
+    # The group is gone: its id is the same in all events.
+    ids = {
+        told[f"thingGroupMembership/thingGroup/{child}/thing/{thing}/added"]["groupId"],
+        told[f"thingGroup/{child}/created"]["thingGroupId"],
+        told[f"thingGroupHierarchy/thingGroup/{parent}/childThingGroup/{child}/added"]["childGroupId"],
+    }
+    assert len(ids) == 1, ids
