@@ -101,11 +101,16 @@ struct AccountFlags {
     #[arg(long, value_name = "WHOSE")]
     quotas: Option<Quotas>,
 
-    /// A function that a template's preProvisioningHook may name: a program that speaks the Lambda
+    /// A function that hooks, topic rules and event source mappings may name: a program that speaks the Lambda
     /// Runtime API (the `bootstrap` that is deployed, or its folder), or http://HOST:PORT/PATH, which
     /// takes the payload by POST. May be given several times
     #[arg(long = "function", value_name = "NAME=PATH")]
     functions: Vec<GivenFunction>,
+
+    /// Folder of the buckets that topic rules write objects to, each a folder in it [default: `s3` in the folder
+    /// of --data; without that, writing one fails]
+    #[arg(long = "s3", value_name = "DIR")]
+    objects: Option<PathBuf>,
 
     /// Let the core's time run this many times as fast, so that AWS's waits of minutes and hours pass in seconds
     #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -352,6 +357,7 @@ impl AccountFlags {
             enforce_quotas: matches!(self.quotas, Some(Quotas::Aws)),
             faults: self.allow_faults,
             functions: self.functions,
+            objects: self.objects,
             clock: Clock::running(self.clock_speed),
             ..Options::default()
         }

@@ -24,7 +24,7 @@ pub fn mqtt_calls_per_second(operation: &str) -> Option<u32> {
 }
 
 /// Operation and calls a second, ordered by operation.
-pub const CALLS_PER_SECOND: [(&str, u32); 87] = [
+pub const CALLS_PER_SECOND: [(&str, u32); 94] = [
     ("AcceptCertificateTransfer", 10),
     ("AddThingToBillingGroup", 60),
     ("AddThingToThingGroup", 100),
@@ -43,6 +43,7 @@ pub const CALLS_PER_SECOND: [(&str, u32); 87] = [
     ("CreateThing", 100),
     ("CreateThingGroup", 25),
     ("CreateThingType", 15),
+    ("CreateTopicRule", 5),
     ("DeleteBillingGroup", 15),
     ("DeleteCACertificate", 10),
     ("DeleteCertificate", 10),
@@ -54,6 +55,7 @@ pub const CALLS_PER_SECOND: [(&str, u32); 87] = [
     ("DeleteThing", 100),
     ("DeleteThingGroup", 15),
     ("DeleteThingType", 15),
+    ("DeleteTopicRule", 20),
     ("DeprecateThingType", 15),
     ("DescribeBillingGroup", 100),
     ("DescribeCACertificate", 10),
@@ -68,10 +70,13 @@ pub const CALLS_PER_SECOND: [(&str, u32); 87] = [
     ("DetachPolicy", 15),
     ("DetachPrincipalPolicy", 15),
     ("DetachThingPrincipal", 100),
+    ("DisableTopicRule", 5),
+    ("EnableTopicRule", 5),
     ("GetEffectivePolicies", 5),
     ("GetPolicy", 10),
     ("GetPolicyVersion", 15),
     ("GetRegistrationCode", 10),
+    ("GetTopicRule", 200),
     ("ListAttachedPolicies", 15),
     ("ListBillingGroups", 10),
     ("ListCACertificates", 10),
@@ -96,6 +101,7 @@ pub const CALLS_PER_SECOND: [(&str, u32); 87] = [
     ("ListThings", 10),
     ("ListThingsInBillingGroup", 25),
     ("ListThingsInThingGroup", 25),
+    ("ListTopicRules", 2),
     ("RegisterCACertificate", 10),
     ("RegisterCertificate", 10),
     ("RegisterCertificateWithoutCA", 10),
@@ -103,6 +109,7 @@ pub const CALLS_PER_SECOND: [(&str, u32); 87] = [
     ("RejectCertificateTransfer", 10),
     ("RemoveThingFromBillingGroup", 15),
     ("RemoveThingFromThingGroup", 100),
+    ("ReplaceTopicRule", 5),
     ("SetDefaultPolicyVersion", 10),
     ("TagResource", 10),
     ("TestAuthorization", 10),

@@ -26,6 +26,7 @@ use crate::account::{Account, Clock};
 use crate::diary::Diary;
 use crate::gate::Gate;
 use crate::router::Message;
+use crate::rules::{Origin, Outlet};
 use crate::session::Close;
 use crate::storage::{Storage, StorageError};
 use shared::Core;
@@ -90,6 +91,16 @@ impl Broker {
             ..Message::system(topic, payload, qos)
         };
         self.core.publish_system(&message);
+    }
+
+    /// Where an engine takes the messages that rules see; whoever asks first has it.
+    pub(crate) fn outlet(&self) -> Option<Outlet> {
+        self.core.outlet.lock().take()
+    }
+
+    /// Publishes what a rule has made of a message.
+    pub(crate) fn republish(&self, message: &Message, origin: Origin) {
+        self.core.publish_as(message, origin);
     }
 
     /// Adds a service behind reserved topics.

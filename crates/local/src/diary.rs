@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -142,5 +143,22 @@ impl Diary {
     /// Entries from now on.
     pub fn follow(&self) -> broadcast::Receiver<Entry> {
         self.shared.live.subscribe()
+    }
+}
+
+/// Counts what is told each second, so that a flood of one kind does not push all else out of the diary.
+#[derive(Debug, Default)]
+pub(crate) struct PerSecond {
+    second: AtomicI64,
+    count: AtomicU32,
+}
+
+impl PerSecond {
+    /// Whether one more may be told in this second, of so many at most; `now` is in seconds since 1970.
+    pub(crate) fn once_more(&self, now: i64, most: u32) -> bool {
+        if self.second.swap(now, Ordering::Relaxed) != now {
+            self.count.store(0, Ordering::Relaxed);
+        }
+        self.count.fetch_add(1, Ordering::Relaxed) < most
     }
 }

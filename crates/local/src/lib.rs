@@ -24,6 +24,7 @@ pub mod provisioning;
 mod quotas;
 mod reserved;
 mod router;
+mod rules;
 pub mod running;
 pub mod server;
 mod session;

@@ -40,6 +40,8 @@ pub struct Options {
     pub mqtt: SocketAddr,
     /// Folder that keeps the state; without it, it lives in memory.
     pub data: Option<PathBuf>,
+    /// Folder of the buckets that topic rules write to; without it, `s3` in the data folder, if there is one.
+    pub objects: Option<PathBuf>,
     /// Start without the access policy.
     pub empty: bool,
     /// Serve `POST /_local/reset`, which empties the account; for test suites.
@@ -63,6 +65,7 @@ impl Default for Options {
             control: loopback,
             mqtt: loopback,
             data: None,
+            objects: None,
             empty: false,
             reset: false,
             faults: false,

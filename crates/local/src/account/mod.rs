@@ -15,6 +15,7 @@ mod index;
 pub mod issuing;
 mod open;
 pub mod ownership;
+pub(crate) mod permissions;
 #[cfg(test)]
 pub(crate) mod pki;
 pub mod policies;
@@ -22,6 +23,7 @@ pub mod principals;
 mod records;
 mod registry_events;
 pub mod roles;
+pub mod rules;
 mod state;
 pub mod tags;
 pub mod templates;
@@ -31,8 +33,10 @@ pub mod things;
 mod transaction;
 pub mod transfers;
 pub mod types;
+mod wildcard;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -67,7 +71,8 @@ mod space {
     pub(super) const THING: &str = "thing";
     pub(super) const THING_GROUP: &str = "thing-group";
     pub(super) const THING_TYPE: &str = "thing-type";
-    pub(super) const ALL: [&str; 18] = [
+    pub(super) const TOPIC_RULE: &str = "topic-rule";
+    pub(super) const ALL: [&str; 19] = [
         ACCOUNT,
         ATTACHMENT,
         BILLING_GROUP,
@@ -86,6 +91,7 @@ mod space {
         THING,
         THING_GROUP,
         THING_TYPE,
+        TOPIC_RULE,
     ];
 }
 
@@ -144,6 +150,11 @@ pub enum Change {
         /// CA certificate id.
         id: String,
     },
+    /// A topic rule was made, changed or deleted.
+    TopicRule {
+        /// Rule name.
+        name: String,
+    },
     /// Everything was deleted.
     Reset,
 }
@@ -162,6 +173,8 @@ struct Inner {
     changes: broadcast::Sender<Change>,
     events: Mutex<Option<mpsc::UnboundedSender<RegistryEvent>>>,
     issuing_ca: Mutex<Option<Arc<issuing::IssuingCa>>>,
+    /// How often the topic rules have changed.
+    topic_rules: AtomicU64,
 }
 
 impl std::fmt::Debug for Account {
@@ -205,6 +218,9 @@ impl Account {
         inner.storage.commit(finished.writes)?;
         inner.state.store(Arc::new(finished.state));
         for change in finished.changes {
+            if matches!(change, Change::TopicRule { .. }) {
+                inner.topic_rules.fetch_add(1, Ordering::Release);
+            }
             // Nobody listening is fine.
             let _ = inner.changes.send(change);
         }
@@ -214,6 +230,11 @@ impl Account {
             }
         }
         Ok(answer)
+    }
+
+    /// How often the topic rules have changed: whoever keeps what follows from them compares it, and is never late.
+    pub(crate) fn topic_rules_generation(&self) -> u64 {
+        self.inner.topic_rules.load(Ordering::Acquire)
     }
 
     /// Changes from now on, in the order they were made. A receiver that lags misses some and is told so.
@@ -240,6 +261,7 @@ impl Account {
         let before = inner.state.load();
         let empty = State::new(Scope::clone(&before.scope), &before.endpoint);
         inner.state.store(Arc::new(empty));
+        inner.topic_rules.fetch_add(1, Ordering::Release);
         let _ = inner.changes.send(Change::Reset);
         Ok(())
     }

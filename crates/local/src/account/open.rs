@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -34,6 +35,7 @@ impl Account {
                 changes: broadcast::channel(CHANGES_KEPT).0,
                 events: Mutex::new(None),
                 issuing_ca: Mutex::new(None),
+                topic_rules: AtomicU64::new(0),
             }),
         })
     }
@@ -74,6 +76,9 @@ fn load(state: &mut State, storage: &Storage) -> Result<(), StorageError> {
     }
     for (name, role) in records(storage, space::ROLE)? {
         state.roles.insert(name, Arc::new(role));
+    }
+    for (name, rule) in records(storage, space::TOPIC_RULE)? {
+        state.topic_rules.insert(name, Arc::new(rule));
     }
     let mut codes: HashMap<Vec<u8>, Vec<u8>> =
         storage.load(space::FUNCTION_CODE)?.into_iter().collect();

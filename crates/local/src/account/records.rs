@@ -3,6 +3,7 @@
 mod certificates;
 mod functions;
 mod roles;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::policy::PolicyDocument;
 pub use certificates::*;
 pub use functions::*;
 pub use roles::*;
+pub use rules::*;
 
 /// How a thing and a principal belong together.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize, Deserialize)]

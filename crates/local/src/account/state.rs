@@ -9,7 +9,7 @@ use super::clock::Timestamp;
 use super::records::{
     BillingGroup, CaCertificate, Certificate, CertificateStatus, EventConfigurations, Function,
     OwnershipToken, Policy, ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup,
-    ThingPrincipalType, ThingType,
+    ThingPrincipalType, ThingType, TopicRule,
 };
 use crate::policy::NamedPolicy;
 use crate::x509::X509;
@@ -77,6 +77,8 @@ pub struct State {
     pub functions: OrdMap<String, Arc<Function>>,
     /// Roles of IAM by name.
     pub roles: OrdMap<String, Arc<Role>>,
+    /// Topic rules by name.
+    pub topic_rules: OrdMap<String, Arc<TopicRule>>,
     /// Tags by resource ARN.
     pub tags: OrdMap<String, Arc<BTreeMap<String, String>>>,
     /// Registry events switched on.
@@ -131,6 +133,7 @@ impl State {
             ownership_tokens_by_expiry: OrdSet::new(),
             functions: OrdMap::new(),
             roles: OrdMap::new(),
+            topic_rules: OrdMap::new(),
             tags: OrdMap::new(),
             event_configurations: Arc::default(),
             policies_by_target: OrdMap::new(),

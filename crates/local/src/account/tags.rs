@@ -50,6 +50,7 @@ pub fn of(state: &State, arn: &str) -> Result<BTreeMap<String, String>, ApiError
             state.billing_groups.contains_key(name)
         })
         || exists("policy", &|name| state.policies.contains_key(name))
+        || exists("rule", &|name| state.topic_rules.contains_key(name))
         || exists("cacert", &|id| state.ca_certificates.contains_key(id))
         || exists("provisioningtemplate", &|name| {
             state.provisioning_templates.contains_key(name)

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::index::remove_from;
 use super::records::{
     CaCertificate, Certificate, EventConfigurations, Function, OwnershipToken, Policy,
-    ProvisioningClaim, ProvisioningTemplate, Role,
+    ProvisioningClaim, ProvisioningTemplate, Role, TopicRule,
 };
 use super::registry_events::RegistryEvent;
 use super::state::State;
@@ -292,6 +292,25 @@ impl Transaction {
     pub(crate) fn remove_role(&mut self, name: &str) {
         if self.state.roles.remove(name).is_some() {
             self.forget(space::ROLE, name);
+        }
+    }
+
+    // Topic rules
+
+    pub(crate) fn put_topic_rule(&mut self, rule: TopicRule) -> Result<(), ApiError> {
+        self.keep(space::TOPIC_RULE, &rule.name, &rule)?;
+        let name = rule.name.clone();
+        self.tell(Change::TopicRule { name: name.clone() });
+        self.state.topic_rules.insert(name, Arc::new(rule));
+        Ok(())
+    }
+
+    pub(crate) fn remove_topic_rule(&mut self, name: &str) {
+        if let Some(rule) = self.state.topic_rules.remove(name) {
+            self.forget(space::TOPIC_RULE, name);
+            self.remove_tags(&rule.arn);
+            let name = name.to_owned();
+            self.tell(Change::TopicRule { name });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::shared::Core;
 use super::watch;
 use crate::connection;
-use crate::diary::Entry;
+use crate::diary::{Entry, PerSecond};
 use crate::session::Close;
 use crate::tls::Peer;
 
@@ -32,7 +32,7 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(tls);
-    let told = Arc::new(Told::default());
+    let told = Arc::new(PerSecond::default());
     let connections = TaskTracker::new();
     let watching = tokio::spawn(watch::watch(Arc::clone(&core), shutdown.clone()));
     loop {
@@ -86,7 +86,7 @@ async fn handshake(
     socket: TcpStream,
     address: SocketAddr,
     acceptor: TlsAcceptor,
-    told: &Told,
+    told: &PerSecond,
 ) -> Option<(TlsStream<TcpStream>, Peer)> {
     let deadline = Duration::from_secs(core.limits.handshake_seconds.into());
     let greeting = async {
@@ -112,7 +112,7 @@ async fn handshake(
         Ok(Err(error)) => in_words(&error),
         Err(_) => format!("no handshake within {} s", deadline.as_secs()),
     };
-    if told.may_tell(core.now()) {
+    if told.once_more(core.now(), TOLD_PER_SECOND) {
         let sentence = format!("the TLS handshake with {address} failed: {failure}");
         core.diary
             .record(Entry::refusal("TLS_HANDSHAKE_FAILED", sentence));
@@ -145,21 +145,5 @@ fn in_words(error: &io::Error) -> String {
             "the device broke it off with the alert {alert:?}; does it trust the server's root certificate?"
         ),
         _ => error.to_string(),
-    }
-}
-
-/// How many failures were told this second.
-#[derive(Debug, Default)]
-struct Told {
-    second: AtomicI64,
-    count: AtomicU32,
-}
-
-impl Told {
-    fn may_tell(&self, now: i64) -> bool {
-        if self.second.swap(now, Ordering::Relaxed) != now {
-            self.count.store(0, Ordering::Relaxed);
-        }
-        self.count.fetch_add(1, Ordering::Relaxed) < TOLD_PER_SECOND
     }
 }

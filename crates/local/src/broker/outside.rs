@@ -5,7 +5,10 @@ use jitp_wire::topic::check_topic;
 use jitp_wire::{MessageProperties, Publish, QoS};
 
 use super::shared::Core;
+use crate::diary::Entry;
+use crate::reserved::BASIC_INGEST;
 use crate::router::{Kept, Message};
+use crate::rules::{Ingested, Origin};
 use crate::storage::StorageError;
 
 /// A retained message.
@@ -56,11 +59,39 @@ pub enum PublishError {
 }
 
 impl Core {
+    /// Hands a message to one rule, past the broker (developer guide, "Basic Ingest"); whether the publisher should
+    /// slow down. Whether there is a rule it is not told.
+    pub(crate) fn ingest(
+        &self,
+        rule: &str,
+        message: Message,
+        origin: impl FnOnce() -> Origin,
+    ) -> bool {
+        let why = match self.rules.offer_to(rule, message, origin) {
+            Ingested::Taken { congested } => return congested,
+            Ingested::NoSuchRule => "there is no such rule",
+            Ingested::Disabled => "the rule is switched off",
+        };
+        let sentence = format!("a message to rule {rule} by basic ingest is lost: {why}");
+        self.diary
+            .record(Entry::refusal("RULE_NOT_FOUND", sentence));
+        false
+    }
+
     pub(super) async fn publish_from_outside(&self, publish: Publish) -> Result<(), PublishError> {
         let topic = &*publish.topic;
         let refused = |why: String| Err(PublishError::Refused(why));
         if let Err(fault) = check_topic(topic) {
             return refused(format!("Topic {topic:?}: {fault}"));
+        }
+        if let Some(ingest) = topic.strip_prefix(BASIC_INGEST) {
+            let (rule, rest) = ingest.split_once('/').unwrap_or((ingest, ""));
+            let message = Message {
+                properties: publish.properties,
+                ..Message::system(rest.to_owned(), publish.payload, publish.qos)
+            };
+            self.ingest(rule, message, Origin::default);
+            return Ok(());
         }
         if topic.starts_with('$') {
             // A service behind a reserved topic answers the asking session, and there is none.
@@ -81,7 +112,7 @@ impl Core {
             ..Message::system(publish.topic, publish.payload, publish.qos)
         };
         let mut writes = Vec::new();
-        self.route(&message, now, &mut writes);
+        self.route(&message, Origin::default, now, &mut writes);
         if self.storage.is_durable() && !writes.is_empty() {
             self.storage.commit_async(writes).await?;
         }

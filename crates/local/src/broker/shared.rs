@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::limits::Limits;
@@ -11,6 +12,7 @@ use crate::diary::Diary;
 use crate::gate::Gate;
 use crate::reserved::Services;
 use crate::router::{Message, Retained, Routed, Router};
+use crate::rules::{Inlet, Origin, Outlet};
 use crate::session::{Directory, Link};
 use crate::storage::{Storage, StorageError, Write};
 
@@ -25,6 +27,9 @@ pub(crate) struct Core {
     pub(crate) retained: Retained,
     pub(crate) directory: Directory,
     pub(crate) services: Services,
+    pub(crate) rules: Inlet,
+    /// The other end of it, until somebody executes rules.
+    pub(super) outlet: Mutex<Option<Outlet>>,
     clock: Clock,
     pub(super) handshakes: Semaphore,
     pub(super) stopping: AtomicBool,
@@ -51,7 +56,10 @@ impl Core {
         let router = Router::default();
         let now = clock.now().unix_timestamp();
         let directory = Directory::load(&storage, &router, now)?;
+        let (rules, outlet) = Inlet::new(account.clone(), diary.clone());
         Ok(Self {
+            rules,
+            outlet: Mutex::new(Some(outlet)),
             retained: Retained::load(&storage)?,
             handshakes: Semaphore::new(limits.handshakes),
             account,
@@ -77,21 +85,40 @@ impl Core {
         self.clock.timestamp().milliseconds()
     }
 
-    /// Keeps a message if it is to be retained, and hands it to its subscribers. What has to be durable
-    /// before the publisher is answered is added to `writes`.
-    pub(crate) fn route(&self, message: &Message, now: i64, writes: &mut Vec<Write>) -> Routed {
+    /// Keeps a message if it is to be retained, and hands it to its subscribers and to the rules that see it. What
+    /// has to be durable before the publisher is answered is added to `writes`.
+    pub(crate) fn route(
+        &self,
+        message: &Message,
+        origin: impl FnOnce() -> Origin,
+        now: i64,
+        writes: &mut Vec<Write>,
+    ) -> Routed {
+        let congested = self.rules.offer(message, origin);
         let mut writes = self.storage.is_durable().then_some(writes);
         if message.retain {
             self.retained
                 .keep(message, self.now_ms(), writes.as_deref_mut());
         }
-        self.router.publish(message, now, writes)
+        let mut routed = self.router.publish(message, now, writes);
+        routed.congested |= congested;
+        routed
+    }
+
+    /// Whether a message on this topic would reach anybody.
+    pub(crate) fn is_heard(&self, topic: &str) -> bool {
+        self.rules.sees(topic) || self.router.has_subscriber(topic)
     }
 
     /// Routes a message nobody waits for.
     pub(crate) fn publish_system(&self, message: &Message) {
+        self.publish_as(message, Origin::default());
+    }
+
+    /// Routes a message of a rule.
+    pub(crate) fn publish_as(&self, message: &Message, origin: Origin) {
         let mut writes = Vec::new();
-        self.route(message, self.now(), &mut writes);
+        self.route(message, || origin, self.now(), &mut writes);
         self.commit(writes);
     }
 

@@ -44,6 +44,7 @@ use crate::events::Client;
 use crate::gate::{Admitted, ConnectFacts};
 use crate::policy::{Action, Authorizer, Decision};
 use crate::router::Message;
+use crate::rules::Origin;
 use crate::session::{Link, Session};
 use crate::storage::Write;
 use crate::tls::Peer;
@@ -341,7 +342,17 @@ where
             expires_at: expires_at(will.message_expiry, now),
             publisher: self.session.number,
         };
-        self.core.route(&message, now, writes);
+        self.core.route(&message, || self.origin(), now, writes);
+    }
+
+    /// Where the messages of this connection come from, as rules see it.
+    fn origin(&self) -> Origin {
+        Origin {
+            client_id: Some(self.client.client_id.as_str().into()),
+            principal: Some(Arc::clone(&self.client.certificate_id)),
+            address: Some(self.client.address),
+            republished: 0,
+        }
     }
 
     /// Writes a refusal into the diary.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::ending::Ending;
 use super::{Connection, expires_at};
 use crate::policy::Action;
-use crate::reserved::{Request, Reserved};
+use crate::reserved::{BASIC_INGEST, Request, Reserved};
 use crate::router::Message;
 
 impl<S> Connection<S>
@@ -57,7 +57,9 @@ where
             return self.reject(&publish, reason::NOT_AUTHORIZED, true);
         }
         let packet_id = publish.packet_id;
-        if reserved {
+        if let Some(ingest) = publish.topic.strip_prefix(BASIC_INGEST) {
+            self.ingest(ingest, &publish);
+        } else if reserved {
             self.ask_service(&publish);
         } else {
             self.route(publish);
@@ -83,8 +85,27 @@ where
             expires_at: expires_at(publish.message_expiry, now),
             publisher: self.session.number,
         };
-        let routed = self.core.route(&message, now, &mut self.writes);
+        let mut writes = std::mem::take(&mut self.writes);
+        let routed = self
+            .core
+            .route(&message, || self.origin(), now, &mut writes);
+        self.writes = writes;
         self.congested |= routed.congested;
+    }
+
+    /// Hands a message to the rule named first in `RULE/TOPIC`.
+    fn ingest(&mut self, ingest: &str, publish: &Publish) {
+        let (rule, topic) = ingest.split_once('/').unwrap_or((ingest, ""));
+        let message = Message {
+            topic: topic.into(),
+            payload: Bytes::copy_from_slice(&publish.payload),
+            qos: publish.qos,
+            retain: false,
+            properties: Bytes::copy_from_slice(&publish.properties),
+            expires_at: None,
+            publisher: self.session.number,
+        };
+        self.congested |= self.core.ingest(rule, message, || self.origin());
     }
 
     /// Puts the topic of an alias in place, and remembers the alias of a topic.
@@ -138,10 +159,10 @@ where
     fn refuse_reserved(&mut self, publish: &Publish) -> Option<Result<(), Ending>> {
         let topic = &*publish.topic;
         let sentence = match self.core.services.publish(topic) {
-            Reserved::Service(_) if publish.retain => {
+            Reserved::Service(_) | Reserved::Rule if publish.retain => {
                 format!("PUBLISH with retain on the reserved topic {topic:?}")
             }
-            Reserved::Service(_) => return None,
+            Reserved::Service(_) | Reserved::Rule => return None,
             Reserved::EventsOnly => {
                 format!("PUBLISH on {topic:?}: only AWS IoT publishes events")
             }

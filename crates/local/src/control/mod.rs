@@ -32,6 +32,7 @@ mod tests;
 mod thing_groups;
 mod thing_types;
 mod things;
+mod topic_rules;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -205,7 +206,7 @@ enum Meaning<'a> {
 }
 
 static HANDLERS: LazyLock<HashMap<&'static str, Handler>> = LazyLock::new(|| {
-    let families: [&[(&'static str, Handler)]; 14] = [
+    let families: [&[(&'static str, Handler)]; 15] = [
         authorization::OPERATIONS,
         billing_groups::OPERATIONS,
         ca::OPERATIONS,
@@ -220,6 +221,7 @@ static HANDLERS: LazyLock<HashMap<&'static str, Handler>> = LazyLock::new(|| {
         thing_groups::OPERATIONS,
         thing_types::OPERATIONS,
         things::OPERATIONS,
+        topic_rules::OPERATIONS,
     ];
     families.into_iter().flatten().copied().collect()
 });

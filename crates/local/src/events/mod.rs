@@ -72,7 +72,7 @@ impl Client {
             return;
         }
         let topic = format!("$aws/events/{family}/{kind}/{}", self.client_id);
-        if !core.router.has_subscriber(&topic) {
+        if !core.is_heard(&topic) {
             return;
         }
         let mut event = Map::new();

@@ -127,6 +127,16 @@ impl Functions {
         caller: &Caller<'_>,
         deadline: Duration,
     ) -> Result<Bytes, CallError> {
+        let name = self.callable(arn, caller)?;
+        self.invoke(name, payload, deadline).await
+    }
+
+    /// The name of the function behind an ARN, if a service may call it on behalf of a resource.
+    pub(crate) fn callable<'a>(
+        &self,
+        arn: &'a str,
+        caller: &Caller<'_>,
+    ) -> Result<&'a str, CallError> {
         let name = name_in_arn(arn).ok_or(CallError::NoFunctionArn)?;
         if !self.inner.given.contains_key(name) {
             let function = self.created(name)?;
@@ -144,7 +154,7 @@ impl Functions {
                 });
             }
         }
-        self.invoke(name, payload, deadline).await
+        Ok(name)
     }
 
     /// Calls a function by its name, which takes `longest` at most, its start included.

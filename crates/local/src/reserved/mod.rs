@@ -10,6 +10,9 @@ use bytestring::ByteString;
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
 
+/// How the topics of basic ingest begin; the name of a rule follows.
+pub(crate) const BASIC_INGEST: &str = "$aws/rules/";
+
 /// A service behind reserved topics.
 pub trait Handler: Send + Sync {
     /// Whether a publish on this topic is a request to this service.
@@ -46,6 +49,8 @@ pub struct Answer {
 pub(crate) enum Reserved {
     /// A service takes it.
     Service(Arc<dyn Handler>),
+    /// A topic rule takes it, past the broker.
+    Rule,
     /// AWS publishes there and clients only listen.
     EventsOnly,
     /// Nothing this core offers.
@@ -73,6 +78,9 @@ impl Services {
     pub(crate) fn publish(&self, topic: &str) -> Reserved {
         if topic.starts_with("$aws/events/") {
             return Reserved::EventsOnly;
+        }
+        if topic.starts_with(BASIC_INGEST) {
+            return Reserved::Rule;
         }
         let handlers = self.handlers.read();
         match handlers.iter().find(|handler| handler.takes(topic)) {

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 
 pub(crate) use message::{Copies, Message, outline};
 pub(crate) use retained::{Kept, Retained, SPACE as RETAINED_SPACE};
-use trie::Trie;
+pub(crate) use trie::Trie;
 
 use crate::session::{Delivery, Session};
 use crate::storage::Write;

@@ -23,6 +23,7 @@ use crate::functions::{self, FunctionSettings, Functions};
 use crate::gate::Gate;
 use crate::http::{self, HEAD_DEADLINE};
 use crate::identity::{IdentityError, ServerCa};
+use crate::rules::{Engine, EngineSettings};
 use crate::sqs::{self, QueueSettings, Queues};
 use crate::storage::{Storage, StorageError};
 use crate::tls;
@@ -182,6 +183,23 @@ impl Local {
             shutdown: shutdown.clone(),
         })?;
         local.tasks.push(tokio::spawn(queues.clone().watch()));
+        if let Some(outlet) = broker.outlet() {
+            let republishing = broker.clone();
+            let engine = Engine::new(EngineSettings {
+                account: account.clone(),
+                diary: diary.clone(),
+                queues: queues.clone(),
+                functions: functions.clone(),
+                republisher: Arc::new(move |message, origin| {
+                    republishing.republish(message, origin);
+                }),
+                objects: options
+                    .objects
+                    .or_else(|| options.data.map(|folder| folder.join("s3"))),
+            });
+            let running = engine.run(outlet, shutdown.clone());
+            local.tasks.push(tokio::spawn(running));
+        }
         let mut registry_events = account.registry_events();
         let settings = ControlSettings {
             allow_reset: options.reset,

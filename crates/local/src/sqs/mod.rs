@@ -33,12 +33,11 @@ use error::{invalid_value, no_such_queue};
 use queue::QueueRecord;
 
 pub(crate) use error::query_code;
-#[cfg(test)]
-use message::Message;
+pub(crate) use message::{Message, forbidden_character};
 pub(crate) use operations::{operations, plug_in};
 pub(crate) use queue::Queue;
 #[cfg(test)]
-use receiving::Receive;
+pub(crate) use receiving::Receive;
 
 /// Seconds after its deletion before a queue of the same name can be made ("DeleteQueue").
 const DELETED_RECENTLY: i64 = 60;
@@ -228,6 +227,13 @@ impl Queues {
         let mut queues = self.inner.queues.write();
         queues.insert(name.to_owned(), Arc::clone(&queue));
         Ok(queue)
+    }
+
+    /// A queue with nothing set, for tests.
+    #[cfg(test)]
+    pub(crate) async fn make(&self, name: &str) -> Arc<Queue> {
+        let made = self.create(name, &Map::new(), BTreeMap::new()).await;
+        made.unwrap()
     }
 
     /// Changes what a queue is set to, or its tags.

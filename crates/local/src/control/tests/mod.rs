@@ -9,6 +9,7 @@ mod judge;
 mod registry;
 mod samples;
 mod sqs;
+mod topic_rules;
 mod tour;
 mod xml;
 

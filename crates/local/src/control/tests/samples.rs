@@ -7,7 +7,7 @@ use super::breaking::broken;
 use crate::model::{self, Location, Member, Operation, Service, Shape, ShapeKind, Table, check};
 
 /// What a member of a name may look like; the first that fits its shape is taken.
-const FITTING: [&str; 21] = [
+const FITTING: [&str; 24] = [
     "a1",
     "1",
     "123456789012",
@@ -18,6 +18,10 @@ const FITTING: [&str; 21] = [
     "/a/",
     "0000000000000000000000000000000000000000000000000000000000000000",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    // Of topic rules.
+    "https://a.example/b",
+    "https://ingestion-a.a.sfdcnow.com/streams/a/a/event",
+    "\n",
     // Of AWS Lambda.
     "ALL",
     "lambda:*",
@@ -213,7 +217,9 @@ impl Sample {
         }
         let headers = headers.iter();
         let body = match &self.payload {
-            Some(Value::String(text)) => text.clone().into_bytes(),
+            Some(Value::String(text)) if has_raw_payload(service, operation) => {
+                text.clone().into_bytes()
+            }
             Some(value) => value.to_string().into_bytes(),
             None if self.body.is_empty() => Vec::new(),
             None => Value::Object(self.body.clone()).to_string().into_bytes(),
@@ -290,6 +296,18 @@ fn operation_payload<'a>(table: &'a Table, operation: &Operation) -> Option<&'a 
         Some(ShapeKind::Structure { payload, .. }) => payload.as_deref(),
         _ => None,
     }
+}
+
+/// Whether the body is octets of whatever kind, and not JSON.
+fn has_raw_payload(service: Service, operation: &Operation) -> bool {
+    let table = model::table(service);
+    let payload = operation_payload(table, operation);
+    let mut members = members_of(table, operation).iter();
+    let member = members.find(|member| payload == Some(member.name.as_str()));
+    member.is_some_and(|member| {
+        let kind = &table.shape(member.shape).kind;
+        matches!(kind, ShapeKind::Blob | ShapeKind::String)
+    })
 }
 
 fn is_header_text(text: &str) -> bool {

@@ -52,6 +52,7 @@ async fn every_operation_is_answered_as_the_model_says() {
     things(&core, &arn).await;
     groups(&core).await;
     templates(&core).await;
+    topic_rules(&core).await;
     data_plane(&core).await;
     functions(&core).await;
     core.get("/endpoint?endpointType=iot:Data-ATS").await;
@@ -310,6 +311,17 @@ async fn templates(core: &Core) {
     core.delete("/provisioning-templates/pt").await;
     let run = json!({ "templateBody": template, "parameters": { "Name": "b" } });
     core.post("/things", run).await;
+}
+
+async fn topic_rules(core: &Core) {
+    let rule = |sql: &str| json!({ "sql": sql, "actions": [] });
+    core.post("/rules/r", rule("SELECT * FROM 'a/+'")).await;
+    core.get("/rules/r").await;
+    core.get("/rules?topic=a%2Fb&ruleDisabled=false").await;
+    core.patch("/rules/r", rule("SELECT a FROM 'b'")).await;
+    core.post("/rules/r/disable", Value::Null).await;
+    core.post("/rules/r/enable", Value::Null).await;
+    core.delete("/rules/r").await;
 }
 
 async fn data_plane(core: &Core) {

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
 use super::{Message, Queue, QueueSettings, Queues, Receive};
@@ -30,11 +29,6 @@ fn open(dir: &Path) -> Queues {
     Queues::open(settings).unwrap()
 }
 
-async fn make(queues: &Queues, name: &str) -> std::sync::Arc<Queue> {
-    let made = queues.create(name, &Map::new(), Default::default()).await;
-    made.unwrap()
-}
-
 async fn send(queues: &Queues, queue: &Queue, body: &str, delay: u64) {
     let message = Message::new(body.to_owned(), "sender");
     queues.send(queue, vec![(message, delay)]).await.unwrap();
@@ -52,7 +46,7 @@ fn all() -> Receive {
 async fn a_restart_finds_what_was_sent_and_not_what_was_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let queues = open(dir.path());
-    let queue = make(&queues, "jobs").await;
+    let queue = queues.make("jobs").await;
     for body in ["deleted", "received", "waiting"] {
         send(&queues, &queue, body, 0).await;
     }
@@ -82,7 +76,7 @@ async fn the_receives_of_a_message_outlive_a_restart_from_the_second_on() {
         ..all()
     };
     let queues = open(dir.path());
-    let queue = make(&queues, "jobs").await;
+    let queue = queues.make("jobs").await;
     send(&queues, &queue, "a", 0).await;
     for expected in 1..=3 {
         let received = queues.receive(&queue, &at_once).await.unwrap();
@@ -105,7 +99,7 @@ async fn the_receives_of_a_message_outlive_a_restart_from_the_second_on() {
 async fn nothing_is_left_of_a_deleted_queue() {
     let dir = tempfile::tempdir().unwrap();
     let queues = open(dir.path());
-    let queue = make(&queues, "jobs").await;
+    let queue = queues.make("jobs").await;
     send(&queues, &queue, "a", 0).await;
     queues.delete(&queue).await.unwrap();
     // One that was on its way as the queue was deleted.
@@ -122,7 +116,7 @@ async fn nothing_is_left_of_a_deleted_queue() {
 async fn what_cannot_be_stored_was_not_sent() {
     let dir = tempfile::tempdir().unwrap();
     let queues = open(dir.path());
-    let queue = make(&queues, "jobs").await;
+    let queue = queues.make("jobs").await;
     queues.inner.storage.fill_up();
     let message = Message::new("a".repeat(100_000), "sender");
     let refused = queues.send(&queue, vec![(message, 0)]).await.unwrap_err();
@@ -134,7 +128,7 @@ async fn what_cannot_be_stored_was_not_sent() {
 async fn whoever_waits_is_not_waited_for_when_the_core_stops() {
     let dir = tempfile::tempdir().unwrap();
     let queues = open(dir.path());
-    let queue = make(&queues, "jobs").await;
+    let queue = queues.make("jobs").await;
     let waiting = Receive {
         wait: Duration::from_secs(20),
         ..all()
