@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use jitp_cli::{CaKeyFlags, Common, Failure, NewCaKey, Report, Result, ask_new_passphrase};
+use jitp_cli::{
+    CaKeyFlags, Common, Failure, NewCaKey, Report, Result, ask_new_passphrase, environment,
+};
 use jitp_cloud::CloudSettings;
 use jitp_core::ca::{CaKey, CertificateAuthority, KeyType, Subject, Validity};
 use jitp_core::certificate::Certificate;
@@ -112,6 +114,7 @@ async fn create_root(arguments: Arguments, common: &Common) -> Result<()> {
         generate: arguments.generate_key,
         key_type: arguments.key_type,
         passphrase: passphrase.as_deref().map(Vec::as_slice),
+        encrypted_by: environment::JITP_CA_PASSPHRASE,
     };
     let present = wanted.check(&store, name)?;
     let open = async |key: &str| Ok(arguments.cloud.kms_key(key).await?);

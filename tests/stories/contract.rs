@@ -67,6 +67,8 @@ fn in_json_mode_every_error_is_one_object() {
         ("teardown", vec!["fleet"], 2),
         ("create-root", vec!["root", "Luxembourg"], 2),
         ("create-root", vec!["root", "--validity", "0"], 2),
+        ("create-intermediate", vec!["line"], 4),
+        ("create-intermediate", vec!["line", "--prefix", "a"], 2),
         ("register", vec!["--role-arn", "nonsense"], 2),
         ("environment", vec!["apply", "fleet"], 2),
         ("environment", vec!["destroy", "fleet"], 2),

@@ -12,6 +12,7 @@ mod faults;
 mod first_connection;
 mod fleet;
 mod full;
+mod intermediates;
 mod interruptions;
 mod issuing;
 mod linting;

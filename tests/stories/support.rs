@@ -14,6 +14,7 @@ use tempfile::TempDir;
 pub(crate) fn program(name: &str) -> &'static Path {
     let path = match name {
         "create-root" => env!("CARGO_BIN_EXE_create-root"),
+        "create-intermediate" => env!("CARGO_BIN_EXE_create-intermediate"),
         "register" => env!("CARGO_BIN_EXE_register"),
         "provision" => env!("CARGO_BIN_EXE_provision"),
         "create-thing" => env!("CARGO_BIN_EXE_create-thing"),
@@ -41,8 +42,9 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 22] = [
+pub(crate) const PROGRAMS: [&str; 23] = [
     "create-root",
+    "create-intermediate",
     "register",
     "provision",
     "pub",

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The control plane beside two servers nobody here wrote:
-#   run.sh [calls|programs|moto|hook]...      (without arguments: all)
+#   run.sh [calls|programs|moto|hook|kms]...      (without arguments: all)
 # `calls` plays one scenario of calls on the local core, moto_server and ministack and compares, with
 # agreed/calls.toml; `programs` lives an operator's day with the programs there, with agreed/programs.toml;
 # `moto` runs moto's own tests of AWS IoT against the local core, with moto_tests.toml; `hook` asks the
-# pre-provisioning hook (HOOK, by default the one in TARGET/debug), whose list is a table of moto's. Packages go below
+# pre-provisioning hook (HOOK, by default the one in TARGET/debug), whose list is a table of moto's; `kms` makes CAs whose
+# keys are in moto's KMS. Packages go below
 # target/witnesses, pinned; the servers listen on free loopback ports and end with the run. The programs are
 # taken from BIN (default: bin). What cannot be installed is skipped, counted and named.
 set -uo pipefail
@@ -29,7 +30,7 @@ main() {
         echo "run.sh: no programs in $BIN; remedy: make" >&2
         exit 1
     fi
-    [ ${#judges[@]} -gt 0 ] || judges=(calls programs moto hook)
+    [ ${#judges[@]} -gt 0 ] || judges=(calls programs moto hook kms)
     install_packages
     for judge in "${judges[@]}"; do
         printf '\n%s\n' "$judge"
@@ -37,8 +38,9 @@ main() {
             calls | programs) run_judge "$judge" "$target/venv/installed" "$python" "$here/compare.py" "$judge" ;;
             moto) run_judge "$judge" "$MOTO_TREE/installed" "$python" "$here/moto_tests.py" ;;
             hook) judge_hook ;;
+            kms) run_judge kms "$target/venv/installed" "$python" "$here/kms.py" ;;
             *)
-                echo "run.sh: unknown: $judge (known: calls programs moto hook)" >&2
+                echo "run.sh: unknown: $judge (known: calls programs moto hook kms)" >&2
                 exit 2
                 ;;
         esac

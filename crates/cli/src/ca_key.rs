@@ -37,15 +37,36 @@ impl CaKeyFlags {
     /// # Errors
     /// When what was given names no place.
     pub fn place(&self) -> Result<Option<KeyPlace>> {
-        let place = self.ca_key.as_deref().map(str::parse).transpose();
-        Ok(place?)
+        key_place(self.ca_key.as_deref())
     }
 
-    /// Loads a CA to sign with. `kms` opens a key of AWS KMS.
+    /// Loads a CA to sign with, under its quota if it has one. `kms` opens a key of AWS KMS.
     ///
     /// # Errors
-    /// When the CA's certificate or its key cannot be had, or they do not belong together.
+    /// When the CA's certificate, its key or its quota cannot be had, or they do not belong together.
     pub async fn load(
+        &self,
+        common: &Common,
+        store: &Store,
+        ca: &CaName,
+        kms: impl AsyncFnOnce(&str) -> Result<Box<dyn ExternalKey>>,
+    ) -> Result<CertificateAuthority> {
+        let loaded = self.load_alone(common, store, ca, kms).await?;
+        let certificate = loaded.certificate();
+        match store.load_quota(ca, certificate)? {
+            Some(quota) => Ok(loaded.under(quota)),
+            None => {
+                if certificate.issuer_der() != certificate.subject_der() {
+                    common.warn(format!(
+                        "{ca} is a CA below another one and has no quota here: nothing limits what it makes"
+                    ));
+                }
+                Ok(loaded)
+            }
+        }
+    }
+
+    async fn load_alone(
         &self,
         common: &Common,
         store: &Store,
@@ -101,6 +122,14 @@ impl CaKeyFlags {
             None => Ok(secret::from_environment(environment::JITP_CA_PASSPHRASE)),
         }
     }
+}
+
+/// The place that a text names.
+///
+/// # Errors
+/// When it names none. It is not repeated in full: somebody may have written a PIN into it.
+pub fn key_place(text: Option<&str>) -> Result<Option<KeyPlace>> {
+    Ok(text.map(str::parse).transpose()?)
 }
 
 /// Opens a key in a token or in AWS KMS; `certificate` is the one it is meant to belong to.

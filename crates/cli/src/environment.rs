@@ -30,6 +30,8 @@ pub const JITP_OUTPUT: &str = "JITP_OUTPUT";
 pub const JITP_CA_KEY: &str = "JITP_CA_KEY";
 /// Passphrase of an encrypted CA key.
 pub const JITP_CA_PASSPHRASE: &str = "JITP_CA_PASSPHRASE";
+/// Passphrase to encrypt the key of a new intermediate CA with.
+pub const JITP_NEW_CA_PASSPHRASE: &str = "JITP_NEW_CA_PASSPHRASE";
 /// PIN of the token that holds the CA's key.
 pub const JITP_PKCS11_PIN: &str = "JITP_PKCS11_PIN";
 /// PKCS#11 module that leads to the token.
@@ -74,6 +76,10 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: JITP_CA_PASSPHRASE,
         meaning: "passphrase of an encrypted CA key, when `--passphrase-file` is not given",
+    },
+    Variable {
+        name: JITP_NEW_CA_PASSPHRASE,
+        meaning: "passphrase that `create-intermediate` encrypts the new key with, when `--new-passphrase-file` is not given",
     },
     Variable {
         name: JITP_PKCS11_PIN,

@@ -21,7 +21,7 @@ mod secret;
 
 pub use age::Age;
 pub use batch::{Batch, BatchFlags, Done, Order};
-pub use ca_key::CaKeyFlags;
+pub use ca_key::{CaKeyFlags, key_place};
 pub use common::Common;
 pub use confirm::ConfirmFlags;
 pub use connect::{ConnectFlags, mqtt_identity};
@@ -30,6 +30,6 @@ pub use failure::{Failure, Result};
 pub use input::{read_file, read_package, read_text, read_text_or_stdin};
 pub use items::Things;
 pub use name_value::NameValue;
-pub use new_ca_key::{NewCaFiles, NewCaKey, ask_new_passphrase};
+pub use new_ca_key::{NewCaFiles, NewCaKey, NewPassphraseFlags, ask_new_passphrase};
 pub use report::{OutputFormat, Report, Reporter};
 pub use run::{Signals, run, run_threaded};

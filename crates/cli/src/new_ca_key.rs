@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use jitp_core::ca::{CaKey, CertificateAuthority, ExternalKey, KeyError, KeyType, PrivateKey};
 use jitp_core::certificate::Certificate;
 use jitp_core::failure::Class;
@@ -12,9 +13,39 @@ use zeroize::Zeroizing;
 
 use crate::ca_key::{external_key, open_token};
 use crate::common::Common;
+use crate::environment;
 use crate::failure::{Failure, Result};
 use crate::memory::keep_to_itself;
 use crate::secret;
+
+// What encrypts a new key file. (No docstring: clap would show it as what the program does.)
+#[derive(Args, Clone, Debug, Default)]
+pub struct NewPassphraseFlags {
+    /// File with the passphrase to encrypt the new key file with [default: JITP_NEW_CA_PASSPHRASE]
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
+
+    /// Type that passphrase on the terminal
+    #[arg(long, conflicts_with = "new_passphrase_file")]
+    ask_new_passphrase: bool,
+}
+
+impl NewPassphraseFlags {
+    /// The passphrase for the key of the new CA `of`, if there is to be one.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or nobody can be asked.
+    pub async fn get(&self, of: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        keep_to_itself();
+        match &self.new_passphrase_file {
+            Some(path) => secret::from_file(path, "the file of the new passphrase").map(Some),
+            None if self.ask_new_passphrase => ask_new_passphrase(of).await.map(Some),
+            None => Ok(secret::from_environment(
+                environment::JITP_NEW_CA_PASSPHRASE,
+            )),
+        }
+    }
+}
 
 /// What is wanted of a new CA's key.
 pub struct NewCaKey<'a> {
@@ -26,6 +57,8 @@ pub struct NewCaKey<'a> {
     pub key_type: Option<KeyType>,
     /// What opens an encrypted key file, or is to encrypt a new one.
     pub passphrase: Option<&'a [u8]>,
+    /// The environment variable of that passphrase, for advice.
+    pub encrypted_by: &'static str,
 }
 
 /// Where a new CA lies, for the answer.
@@ -135,9 +168,10 @@ impl NewCaKey<'_> {
         let files = store.save_ca_with(name, ca, key_file)?;
         if self.passphrase.is_none() {
             common.warn(format!(
-                "{} is not encrypted: whoever copies it can make devices; --passphrase-file and JITP_CA_PASSPHRASE \
-                 encrypt, --ca-key keeps a key in a token",
-                files.key.display()
+                "{} is not encrypted: whoever copies it can make devices; {} encrypts it, and a key in a token cannot \
+                 be copied at all",
+                files.key.display(),
+                self.encrypted_by,
             ));
         }
         Ok(())

@@ -24,7 +24,7 @@ use staged::{Published, Staged, sync_directory};
 pub use things::ThingFiles;
 
 use crate::{
-    ca::{CaError, CertificateAuthority, ExternalKey, IssuedDevice, PrivateKey},
+    ca::{CaError, CertificateAuthority, ExternalKey, IssuedDevice, PrivateKey, Quota},
     certificate::Certificate,
     names::{CaName, ThingName},
 };
@@ -228,6 +228,36 @@ impl Store {
         let files = self.ca_files(name);
         self.publish(&files, None, certificate_pem)?;
         Ok(files.certificate)
+    }
+
+    /// The file of a CA's quota, `CN.ca.quota.json`, whether it exists or not.
+    pub fn quota_file(&self, name: &CaName) -> PathBuf {
+        self.path(format!("{name}.ca.quota.json"))
+    }
+
+    /// Loads the quota of a CA, if it has one, and sees that it comes from the CA above.
+    ///
+    /// # Errors
+    /// When the file holds no quota for the CA with this certificate.
+    pub fn load_quota(&self, name: &CaName, ca: &Certificate) -> Result<Option<Quota>, StoreError> {
+        let path = self.quota_file(name);
+        let Some(contents) = file::read(&path)? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(&contents);
+        Quota::verify(&text, ca)
+            .map(Some)
+            .map_err(|source| StoreError::Quota { path, source })
+    }
+
+    /// Writes the document of a CA's quota, in place of the one that is there, and answers its path.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_quota(&self, name: &CaName, document: &str) -> Result<PathBuf, StoreError> {
+        let path = self.quota_file(name);
+        write_file(&path, document.as_bytes())?;
+        Ok(path)
     }
 
     /// Reads a private key from any file.

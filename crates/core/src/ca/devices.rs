@@ -81,6 +81,9 @@ impl DeviceIssuer<'_> {
         thing_name: &ThingName,
     ) -> Result<IssuedCertificate, CaError> {
         let ca = self.ca;
+        if let Some(quota) = &ca.quota {
+            quota.check_name(thing_name)?;
+        }
         let der = sign(&self.stencil, request, Some(&ca.certificate), &ca.signer)?;
         Ok(IssuedCertificate {
             thing_name: thing_name.clone(),

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use time::OffsetDateTime;
 
-use super::{ExternalKeyError, KeyError, LintError, SubjectError, profile::instant};
+use super::{ExternalKeyError, KeyError, LintError, QuotaError, SubjectError, profile::instant};
 use crate::{
     certificate::CertificateError,
     failure::{Class, Classified},
@@ -112,6 +112,9 @@ pub enum CaError {
     /// The certificate could not be encoded.
     #[error("the certificate could not be encoded")]
     Encode(#[from] rcgen::Error),
+    /// The quota of the CA does not allow it.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
     /// Whoever holds the CA's key did not sign.
     #[error(transparent)]
     External(#[from] ExternalKeyError),
@@ -135,6 +138,7 @@ impl Classified for CaError {
             Self::Key(error) => error.class(),
             Self::Subject(error) => error.class(),
             Self::External(error) => error.class(),
+            Self::Quota(error) => error.class(),
             Self::ValidityEmpty
             | Self::ValidityPast { .. }
             | Self::ValidityBeyond9999
@@ -164,6 +168,7 @@ impl Classified for CaError {
             Self::Key(error) => return error.hint(),
             Self::Subject(error) => return error.hint(),
             Self::External(error) => return error.hint(),
+            Self::Quota(error) => return error.hint(),
             Self::SignatureOfOtherKey => {
                 "nothing was issued; a token's public object may belong to another key than its private one"
             }

@@ -17,6 +17,7 @@ mod lint;
 mod profile;
 mod public;
 mod public_half;
+mod quota;
 mod request;
 mod serial;
 mod signer;
@@ -38,6 +39,7 @@ pub use likeness::Asked;
 pub use lint::LintError;
 pub use profile::{Profile, Validity, ValidityError, Window};
 pub use public::public_key;
+pub use quota::{Quota, QuotaError};
 pub use request::{DeviceRequest, DeviceRequestError};
 pub use serial::{Instance, SerialNumber};
 pub use signer::{ExternalKey, ExternalKeyError};
@@ -92,6 +94,7 @@ pub struct CertificateAuthority {
     certificate_pem: String,
     signer: Signer,
     key_id: Vec<u8>,
+    quota: Option<Quota>,
 }
 
 impl CertificateAuthority {
@@ -171,6 +174,9 @@ impl CertificateAuthority {
         path_length: u8,
         now: OffsetDateTime,
     ) -> Result<Self, CaError> {
+        if self.quota.is_some() {
+            return Err(QuotaError::NoCas.into());
+        }
         if let Some(allowed) = self.certificate.path_length()
             && u32::from(path_length) >= allowed
         {
@@ -254,16 +260,33 @@ impl CertificateAuthority {
         validity.window(now, Some(&self.certificate))
     }
 
+    /// The same CA, keeping to a quota: names and time here, the number by whoever counts ([`Quota::check_count`]).
+    #[must_use]
+    pub fn under(self, quota: Quota) -> Self {
+        Self {
+            quota: Some(quota),
+            ..self
+        }
+    }
+
+    /// The quota it keeps to.
+    pub fn quota(&self) -> Option<&Quota> {
+        self.quota.as_ref()
+    }
+
     /// Prepares the signing of many device certificates that are valid in the same window.
     ///
     /// # Errors
-    /// When the CA is expired or not yet valid at `now`.
+    /// When the CA is expired or not yet valid at `now`, or the time of its quota is over.
     pub fn device_issuer(
         &self,
         window: Window,
         now: OffsetDateTime,
     ) -> Result<DeviceIssuer<'_>, CaError> {
         self.check_valid_at(now)?;
+        if let Some(quota) = &self.quota {
+            quota.check_time(now)?;
+        }
         let kind = self.kind(Purpose::Device, window);
         let stencil = Stencil::new(&kind)?;
         Ok(DeviceIssuer {
@@ -387,6 +410,7 @@ impl CertificateAuthority {
             certificate,
             signer,
             key_id,
+            quota: None,
         })
     }
 

@@ -102,6 +102,17 @@ impl Validity {
         self.window(now, None).map(drop)
     }
 
+    /// The second in which what begins at `now` under `ca` ends.
+    ///
+    /// # Errors
+    /// When that is empty, past or beyond 9999.
+    pub fn end(self, now: OffsetDateTime, ca: &Certificate) -> Result<OffsetDateTime, CaError> {
+        match self {
+            Self::UntilCaEnds => Ok(ca.not_after()),
+            _ => Ok(self.window(now, None)?.not_after),
+        }
+    }
+
     /// First and last second of a certificate made at `now` under `ca` (`None` for a root).
     pub(super) fn window(
         self,

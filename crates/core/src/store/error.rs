@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    ca::{CaError, KeyError},
+    ca::{CaError, KeyError, QuotaError},
     certificate::CertificateError,
     failure::{Class, Classified},
     names::{CaName, ThingName},
@@ -129,6 +129,14 @@ pub enum StoreError {
         /// Why.
         source: Box<CaError>,
     },
+    /// The file of a CA's quota holds none for it.
+    #[error("cannot use {}", .path.display())]
+    Quota {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: QuotaError,
+    },
     /// Key and certificate do not belong together.
     #[error("{} is not the key of {}", .key.display(), .certificate.display())]
     KeyMismatch {
@@ -200,6 +208,7 @@ impl Classified for StoreError {
             Self::Key { source, .. } => return source.hint(),
             Self::Certificate { source, .. } => return source.hint(),
             Self::Ca { source, .. } => return source.hint(),
+            Self::Quota { source, .. } => return source.hint(),
             _ => return None,
         })
     }
