@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::{Folder, Station};
 
 const NOTHING: [&str; 0] = [];
-const PIN: &str = "987654";
+pub(crate) const PIN: &str = "987654";
 const ROOT: &str = "pkcs11:token=factory;object=root";
 
 /// Gives the folder's programs a SoftHSM with one token, `factory`. `false` if SoftHSM is missing.

@@ -21,6 +21,7 @@ mod messages;
 mod pages;
 mod quotas;
 mod registering;
+mod secrets;
 mod statuses;
 mod sweeping;
 mod teardown;

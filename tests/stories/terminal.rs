@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Folder, Station, program};
 
 /// A program on a terminal of its own.
-struct Terminal {
+pub(crate) struct Terminal {
     script: Child,
     keys: ChildStdin,
     pieces: Receiver<Vec<u8>>,
@@ -19,7 +19,7 @@ struct Terminal {
 
 impl Terminal {
     /// Starts a program; what follows its arguments is for the shell, for example `2>errors`.
-    fn start(folder: &Folder, name: &str, arguments: &[&str], shell: &str) -> Self {
+    pub(crate) fn start(folder: &Folder, name: &str, arguments: &[&str], shell: &str) -> Self {
         Self::with(
             folder,
             name,
@@ -85,7 +85,7 @@ impl Terminal {
     }
 
     /// Waits until this was written.
-    fn until(&mut self, text: &str) {
+    pub(crate) fn until(&mut self, text: &str) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.written.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -96,13 +96,13 @@ impl Terminal {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("written");
         self.keys.flush().expect("written");
     }
 
     /// Waits for the end: exit code, and everything that was written.
-    fn end(mut self) -> (i32, String) {
+    pub(crate) fn end(mut self) -> (i32, String) {
         tokio::task::block_in_place(|| {
             let deadline = Instant::now() + Duration::from_secs(90);
             while let Ok(piece) = self

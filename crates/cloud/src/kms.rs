@@ -114,6 +114,9 @@ impl Classified for KmsError {
                 CloudError::Service { code, .. } if code == "NotFoundException" => format!(
                     "make it: create-root --ca-key awskms:{name} --generate-key; keys are of one region and account"
                 ),
+                CloudError::Service { code, .. } if code == "UnsupportedOperationException" => {
+                    SIGNING_KEYS.to_owned()
+                }
                 CloudError::Service { code, .. } if code == "AccessDeniedException" => {
                     "the credentials need kms:GetPublicKey and kms:Sign for this key".to_owned()
                 }
@@ -123,10 +126,7 @@ impl Classified for KmsError {
                 "give it the name by hand (aws kms create-alias), or let it go: \
                  aws kms schedule-key-deletion --key-id {key_id}"
             ),
-            Self::NotForSigning { .. } | Self::Unsupported { .. } => {
-                "take an asymmetric key for SIGN_VERIFY: ECC_NIST_P256, ECC_NIST_P384, RSA_2048, RSA_3072 or RSA_4096"
-                    .to_owned()
-            }
+            Self::NotForSigning { .. } | Self::Unsupported { .. } => SIGNING_KEYS.to_owned(),
             Self::NoAlias { .. } => "name it awskms:alias/NAME".to_owned(),
             Self::Exists { .. } => {
                 "leave --generate-key out to use it, if it is in use for no other CA; or choose another alias".to_owned()
@@ -142,6 +142,8 @@ impl Classified for KmsError {
         }
     }
 }
+
+const SIGNING_KEYS: &str = "take an asymmetric key for SIGN_VERIFY: ECC_NIST_P256, ECC_NIST_P384, RSA_2048, RSA_3072 or RSA_4096";
 
 impl KmsKey {
     /// Opens a key by its id, ARN or alias.
