@@ -10,8 +10,8 @@ const NOTHING: [&str; 0] = [];
 pub(crate) const PIN: &str = "987654";
 const ROOT: &str = "pkcs11:token=factory;object=root";
 
-/// Gives the folder's programs a SoftHSM with one token, `factory`. `false` if SoftHSM is missing.
-pub(crate) fn give_token(folder: &mut Folder) -> bool {
+/// Whether SoftHSM is there, which CI installs.
+pub(crate) fn has_softhsm() -> bool {
     if Command::new("softhsm2-util")
         .arg("--version")
         .output()
@@ -19,6 +19,14 @@ pub(crate) fn give_token(folder: &mut Folder) -> bool {
     {
         assert!(std::env::var_os("CI").is_none(), "CI installs softhsm2");
         eprintln!("skipped: softhsm2-util is missing; remedy: apt-get install softhsm2");
+        return false;
+    }
+    true
+}
+
+/// Gives the folder's programs a SoftHSM with one token, `factory`. `false` if SoftHSM is missing.
+pub(crate) fn give_token(folder: &mut Folder) -> bool {
+    if !has_softhsm() {
         return false;
     }
     let tokens = folder.path("tokens");

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::custody::has_softhsm;
 use crate::environment::{fast_station, package};
 use crate::support::{PROGRAMS, Station, program};
 use crate::templates::with_what_a_fleet_needs;
@@ -97,6 +98,27 @@ async fn provisioning_by_claim() {
     assert!(shown.contains("iot-123\trenewed\t"), "{shown}");
     assert!(shown.contains("template\tfleet\ttorn-down"), "{shown}");
     assert!(station.core.account().snapshot().things.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeping_the_ca_key() {
+    if !has_softhsm() {
+        return;
+    }
+    let station = Station::start().await;
+    prepare(&station, &[]);
+    let script = commands(include_str!("../../docs/ca-key.md"));
+    assert!(script.lines().count() >= 20, "{script}");
+    let (code, shown) = run(&station, &script);
+    assert_eq!(code, 0, "{shown}");
+    for expected in [
+        "pump-1\tissued\t",
+        "pump-3\tissued\t",
+        "pump-5\tissued\t",
+        "begin with pump-, and valve-1 does not",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
