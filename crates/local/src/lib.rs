@@ -11,6 +11,7 @@ mod connection;
 pub mod control;
 mod data_plane;
 pub mod diary;
+mod event_sources;
 mod events;
 mod fleet;
 pub mod functions;

@@ -22,6 +22,7 @@ use crate::broker::Broker;
 use crate::control::{self, Faults, Offered};
 use crate::data_plane;
 use crate::diary::Diary;
+use crate::event_sources;
 use crate::functions::{self, Functions, GivenFunction};
 use crate::sqs;
 
@@ -80,6 +81,7 @@ impl Default for Options {
 pub fn operations() -> Vec<Offered> {
     let plugged = data_plane::operations()
         .chain(functions::operations())
+        .chain(event_sources::operations())
         .chain(sqs::operations());
     control::offered(plugged)
 }

@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod claims;
 mod clock;
 mod error;
+pub mod event_sources;
 pub mod functions;
 pub mod groups;
 mod index;
@@ -58,6 +59,7 @@ mod space {
     pub(super) const BILLING_GROUP: &str = "billing-group";
     pub(super) const CA_CERTIFICATE: &str = "ca-certificate";
     pub(super) const CERTIFICATE: &str = "certificate";
+    pub(super) const EVENT_SOURCE: &str = "event-source-mapping";
     pub(super) const FUNCTION: &str = "function";
     pub(super) const FUNCTION_CODE: &str = "function-code";
     pub(super) const MEMBER: &str = "group-thing";
@@ -72,12 +74,13 @@ mod space {
     pub(super) const THING_GROUP: &str = "thing-group";
     pub(super) const THING_TYPE: &str = "thing-type";
     pub(super) const TOPIC_RULE: &str = "topic-rule";
-    pub(super) const ALL: [&str; 19] = [
+    pub(super) const ALL: [&str; 20] = [
         ACCOUNT,
         ATTACHMENT,
         BILLING_GROUP,
         CA_CERTIFICATE,
         CERTIFICATE,
+        EVENT_SOURCE,
         FUNCTION,
         FUNCTION_CODE,
         MEMBER,

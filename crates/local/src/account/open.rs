@@ -77,6 +77,9 @@ fn load(state: &mut State, storage: &Storage) -> Result<(), StorageError> {
     for (name, role) in records(storage, space::ROLE)? {
         state.roles.insert(name, Arc::new(role));
     }
+    for (id, mapping) in records(storage, space::EVENT_SOURCE)? {
+        state.event_sources.insert(id, Arc::new(mapping));
+    }
     for (name, rule) in records(storage, space::TOPIC_RULE)? {
         state.topic_rules.insert(name, Arc::new(rule));
     }

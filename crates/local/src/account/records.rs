@@ -1,6 +1,7 @@
 //! What an account holds: one record a resource, as they are kept in memory and in the storage.
 
 mod certificates;
+mod event_sources;
 mod functions;
 mod roles;
 mod rules;
@@ -14,6 +15,7 @@ use super::clock::Timestamp;
 use crate::policy::PolicyDocument;
 
 pub use certificates::*;
+pub use event_sources::*;
 pub use functions::*;
 pub use roles::*;
 pub use rules::*;

@@ -7,9 +7,9 @@ use imbl::{OrdMap, OrdSet};
 
 use super::clock::Timestamp;
 use super::records::{
-    BillingGroup, CaCertificate, Certificate, CertificateStatus, EventConfigurations, Function,
-    OwnershipToken, Policy, ProvisioningClaim, ProvisioningTemplate, Role, Thing, ThingGroup,
-    ThingPrincipalType, ThingType, TopicRule,
+    BillingGroup, CaCertificate, Certificate, CertificateStatus, EventConfigurations,
+    EventSourceMapping, Function, OwnershipToken, Policy, ProvisioningClaim, ProvisioningTemplate,
+    Role, Thing, ThingGroup, ThingPrincipalType, ThingType, TopicRule,
 };
 use crate::policy::NamedPolicy;
 use crate::x509::X509;
@@ -75,6 +75,8 @@ pub struct State {
     pub(super) ownership_tokens: OrdMap<String, Arc<OwnershipToken>>,
     /// Functions of AWS Lambda by name.
     pub functions: OrdMap<String, Arc<Function>>,
+    /// Event source mappings of AWS Lambda by id.
+    pub event_sources: OrdMap<String, Arc<EventSourceMapping>>,
     /// Roles of IAM by name.
     pub roles: OrdMap<String, Arc<Role>>,
     /// Topic rules by name.
@@ -132,6 +134,7 @@ impl State {
             ownership_tokens: OrdMap::new(),
             ownership_tokens_by_expiry: OrdSet::new(),
             functions: OrdMap::new(),
+            event_sources: OrdMap::new(),
             roles: OrdMap::new(),
             topic_rules: OrdMap::new(),
             tags: OrdMap::new(),

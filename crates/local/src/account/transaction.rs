@@ -12,8 +12,8 @@ use super::clock::Timestamp;
 use super::error::ApiError;
 use super::index::remove_from;
 use super::records::{
-    CaCertificate, Certificate, EventConfigurations, Function, OwnershipToken, Policy,
-    ProvisioningClaim, ProvisioningTemplate, Role, TopicRule,
+    CaCertificate, Certificate, EventConfigurations, EventSourceMapping, Function, OwnershipToken,
+    Policy, ProvisioningClaim, ProvisioningTemplate, Role, TopicRule,
 };
 use super::registry_events::RegistryEvent;
 use super::state::State;
@@ -211,6 +211,19 @@ impl Transaction {
         if self.state.functions.remove(name).is_some() {
             self.forget(space::FUNCTION, name);
             self.forget(space::FUNCTION_CODE, name);
+        }
+    }
+
+    pub(super) fn put_event_source(&mut self, mapping: EventSourceMapping) -> Result<(), ApiError> {
+        self.keep(space::EVENT_SOURCE, &mapping.id, &mapping)?;
+        let id = mapping.id.clone();
+        self.state.event_sources.insert(id, Arc::new(mapping));
+        Ok(())
+    }
+
+    pub(super) fn remove_event_source(&mut self, id: &str) {
+        if self.state.event_sources.remove(id).is_some() {
+            self.forget(space::EVENT_SOURCE, id);
         }
     }
 

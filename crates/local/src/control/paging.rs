@@ -37,7 +37,7 @@ impl Page {
     }
 
     /// A list of AWS Lambda, with `MaxItems`, `Marker` and `NextMarker`.
-    pub(super) fn of_functions(input: &Input) -> Result<Self, ApiError> {
+    pub(crate) fn of_functions(input: &Input) -> Result<Self, ApiError> {
         let size = input.number("MaxItems").unwrap_or(MAX_RESULTS);
         let page = Self::new(input, size, "Marker", "NextMarker");
         page.map_err(|error| ApiError::new("InvalidParameterValueException", error.message))
@@ -64,7 +64,7 @@ impl Page {
     }
 
     /// One page of a map in the order of its keys, of those entries that `pick` wants.
-    pub(super) fn of_map<V>(
+    pub(crate) fn of_map<V>(
         &self,
         list_name: &str,
         map: &OrdMap<String, V>,

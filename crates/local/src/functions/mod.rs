@@ -195,6 +195,11 @@ impl Functions {
         self.inner.given.contains_key(name)
     }
 
+    /// Whether there is a function of this name, given or created.
+    pub(crate) fn is_there(&self, name: &str) -> bool {
+        self.is_given(name) || self.created(name).is_ok()
+    }
+
     fn created(&self, name: &str) -> Result<Arc<Function>, CallError> {
         let state = self.inner.account.snapshot();
         let function = state.functions.get(name).cloned();

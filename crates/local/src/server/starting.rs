@@ -18,6 +18,7 @@ use crate::broker::{Broker, BrokerSettings, Limits};
 use crate::control::{self, ControlSettings, Faults};
 use crate::data_plane;
 use crate::diary::Diary;
+use crate::event_sources::{self, EventSourceSettings, EventSources};
 use crate::fleet::{self, FleetProvisioning};
 use crate::functions::{self, FunctionSettings, Functions};
 use crate::gate::Gate;
@@ -183,6 +184,14 @@ impl Local {
             shutdown: shutdown.clone(),
         })?;
         local.tasks.push(tokio::spawn(queues.clone().watch()));
+        let event_sources = EventSources::new(EventSourceSettings {
+            account: account.clone(),
+            diary: diary.clone(),
+            queues: queues.clone(),
+            functions: functions.clone(),
+            shutdown: shutdown.clone(),
+        });
+        local.tasks.push(tokio::spawn(event_sources.clone().run()));
         if let Some(outlet) = broker.outlet() {
             let republishing = broker.clone();
             let engine = Engine::new(EngineSettings {
@@ -210,6 +219,7 @@ impl Local {
         };
         let settings = functions::plug_in(settings, &functions);
         let settings = sqs::plug_in(settings, &queues);
+        let settings = event_sources::plug_in(settings, &event_sources);
         let service = control::service(data_plane::plug_in(settings, &broker));
         let router = local.own_routes().fallback_service(service);
         let (entries, stop) = (local.diary.clone(), shutdown.clone());

@@ -56,6 +56,20 @@ pub(crate) struct Delivered {
     pub(crate) first_received: i64,
 }
 
+impl Delivered {
+    /// One that was never in a queue.
+    #[cfg(test)]
+    pub(crate) fn for_test(body: &str) -> Self {
+        Self {
+            number: 0,
+            delivery: 1,
+            message: Arc::new(Message::new(body.to_owned(), "sender")),
+            receives: 1,
+            first_received: 0,
+        }
+    }
+}
+
 /// What a receive asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {

@@ -64,6 +64,18 @@ impl Attribute {
         };
         json!({ "DataType": self.kind, name: self.value })
     }
+
+    /// As the events of AWS Lambda write it.
+    pub(crate) fn in_event(&self) -> Value {
+        let (text, binary) = match self.is_binary() {
+            true => (None, Some(&self.value)),
+            false => (Some(&self.value), None),
+        };
+        json!({
+            "dataType": self.kind, "stringValue": text, "binaryValue": binary,
+            "stringListValues": [], "binaryListValues": [],
+        })
+    }
 }
 
 /// Reads the attributes of a message, which the model has judged.
@@ -187,6 +199,7 @@ mod tests {
         // By Python: hashlib.md5 of lengths as big-endian 32-bit numbers, names, types, transport types and values.
         assert_eq!(encoded.as_deref(), Some("3de3aa154e883a215fb4778626e286a3"));
         assert_eq!(digest(std::iter::empty()), None);
+        assert_eq!(read["s"].in_event()["stringValue"], "ü");
         assert_eq!(read["b"].described()["BinaryValue"], "AQID");
     }
 

@@ -231,7 +231,7 @@ fn describe(queues: &Queues, queue: &Queue, delivered: &Delivered, input: &Input
 }
 
 /// What SQS itself knows of a message, by the names of the API.
-pub(super) fn system_attributes(delivered: &Delivered) -> Vec<(&'static str, String)> {
+pub(crate) fn system_attributes(delivered: &Delivered) -> Vec<(&'static str, String)> {
     let message = &delivered.message;
     let mut known = vec![
         ("SenderId", message.sender.clone()),

@@ -33,10 +33,11 @@ use error::{invalid_value, no_such_queue};
 use queue::QueueRecord;
 
 pub(crate) use error::query_code;
+pub(crate) use held::Delivered;
 pub(crate) use message::{Message, forbidden_character};
+pub(crate) use messages::system_attributes;
 pub(crate) use operations::{operations, plug_in};
 pub(crate) use queue::Queue;
-#[cfg(test)]
 pub(crate) use receiving::Receive;
 
 /// Seconds after its deletion before a queue of the same name can be made ("DeleteQueue").
@@ -232,7 +233,13 @@ impl Queues {
     /// A queue with nothing set, for tests.
     #[cfg(test)]
     pub(crate) async fn make(&self, name: &str) -> Arc<Queue> {
-        let made = self.create(name, &Map::new(), BTreeMap::new()).await;
+        self.make_with(name, &Map::new()).await
+    }
+
+    /// A queue with these attributes, for tests.
+    #[cfg(test)]
+    pub(crate) async fn make_with(&self, name: &str, given: &Map<String, Value>) -> Arc<Queue> {
+        let made = self.create(name, given, BTreeMap::new()).await;
         made.unwrap()
     }
 

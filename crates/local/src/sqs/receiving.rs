@@ -211,7 +211,6 @@ impl Queues {
         receipt.ok_or_else(|| invalid_handle(handle))
     }
 
-    #[cfg(test)]
     /// Deletes delivered messages. What was received again since stays, and what is gone is gone.
     ///
     /// # Errors

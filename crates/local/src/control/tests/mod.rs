@@ -31,6 +31,7 @@ use crate::admit::Admission;
 use crate::broker::{Broker, BrokerSettings, Limits};
 use crate::data_plane;
 use crate::diary::Diary;
+use crate::event_sources::{EventSourceSettings, EventSources};
 use crate::functions;
 use crate::model::{self, Form, Service};
 use crate::sqs::{QueueSettings, Queues};
@@ -109,8 +110,17 @@ impl Core {
                 url: "http://localhost:4566".to_owned(),
                 shutdown: CancellationToken::new(),
             });
+            let queues = queues.unwrap();
+            let sources = EventSources::new(EventSourceSettings {
+                account: settings.account.clone(),
+                diary: settings.diary.clone(),
+                queues: queues.clone(),
+                functions: functions.clone(),
+                shutdown: CancellationToken::new(),
+            });
             let settings = functions::plug_in(settings, &functions);
-            let settings = crate::sqs::plug_in(settings, &queues.unwrap());
+            let settings = crate::event_sources::plug_in(settings, &sources);
+            let settings = crate::sqs::plug_in(settings, &queues);
             data_plane::plug_in(settings, &broker.unwrap())
         })
     }

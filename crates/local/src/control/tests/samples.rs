@@ -7,7 +7,7 @@ use super::breaking::broken;
 use crate::model::{self, Location, Member, Operation, Service, Shape, ShapeKind, Table, check};
 
 /// What a member of a name may look like; the first that fits its shape is taken.
-const FITTING: [&str; 24] = [
+const FITTING: [&str; 25] = [
     "a1",
     "1",
     "123456789012",
@@ -26,6 +26,7 @@ const FITTING: [&str; 24] = [
     "ALL",
     "lambda:*",
     "/mnt/a",
+    "a:1",
     "o-aaaaaaaaaa",
     "sg-a",
     "subnet-a",

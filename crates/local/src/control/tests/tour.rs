@@ -104,7 +104,55 @@ async fn functions(core: &Core) {
     let got = core.call("POST", &one("/invocations"), json!({})).await;
     assert_eq!(got.status, 200);
     call("DELETE", one("/policy/iot"), Value::Null).await;
+    event_sources(core).await;
     call("DELETE", one(""), Value::Null).await;
+}
+
+/// What takes messages from a queue for the function `hook`.
+async fn event_sources(core: &Core) {
+    let root = "/2015-03-31/event-source-mappings";
+    let target = [("x-amz-target", "AmazonSQS.CreateQueue")];
+    let queue = json!({ "QueueName": "hooked" }).to_string().into_bytes();
+    let got = core.raw("POST", "/", &target, queue).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    let arn = "arn:aws:sqs:eu-west-1:123456789012:hooked";
+    let map = json!({
+        "EventSourceArn": arn, "FunctionName": "hook", "Enabled": false, "BatchSize": 5,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"], "ScalingConfig": { "MaximumConcurrency": 2 },
+    });
+    let made = core.call("POST", root, map.clone()).await;
+    assert_eq!((made.status, text(&made.body, "State")), (202, "Creating"));
+    let again = core.call("POST", root, map).await;
+    assert_eq!(
+        (again.status, again.error.as_str()),
+        (409, "ResourceConflictException")
+    );
+    let one = format!("{root}/{}", text(&made.body, "UUID"));
+    let found = core.get(&one).await;
+    assert_eq!(
+        (text(&found, "State"), &found["BatchSize"]),
+        ("Disabled", &json!(5))
+    );
+    let listed = core
+        .get(&format!("{root}?FunctionName=hook&EventSourceArn={arn}"))
+        .await;
+    assert_eq!(listed["EventSourceMappings"], json!([found]));
+    let other = core.get(&format!("{root}?FunctionName=other")).await;
+    assert_eq!(other["EventSourceMappings"], json!([]));
+    let change = core.call("PUT", &one, json!({ "BatchSize": 11 })).await;
+    assert_eq!(
+        change.status, 400,
+        "without a window a batch has ten: {change:?}"
+    );
+    let change = core.call("PUT", &one, json!({ "BatchSize": 10 })).await;
+    assert_eq!(text(&change.body, "State"), "Updating");
+    let gone = core.call("DELETE", &one, Value::Null).await;
+    assert_eq!((gone.status, text(&gone.body, "State")), (202, "Deleting"));
+    let missing = "ResourceNotFoundException";
+    core.refused("GET", &one, Value::Null, 404, missing).await;
+    let slow = json!({ "FunctionName": "hook", "EventSourceArn": arn, "FilterCriteria": { "Filters": [] } });
+    core.refused("POST", root, slow, 400, "InvalidParameterValueException")
+        .await;
 }
 
 /// A zip file with this program as `bootstrap`.
