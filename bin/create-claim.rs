@@ -126,7 +126,12 @@ async fn permanent(
     let ca = match &arguments.ca {
         Some(name) => {
             let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
-            Some(arguments.ca_key.load(common, store, name, kms).await?)
+            Some(
+                arguments
+                    .ca_key
+                    .load_uncounted(common, store, name, kms)
+                    .await?,
+            )
         }
         None => None,
     };

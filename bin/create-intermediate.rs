@@ -1,19 +1,23 @@
 //! Create a CA below another one: for a line, a plant or a contract manufacturer, with a quota.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use jitp_cli::{
-    CaKeyFlags, Common, Failure, NewCaKey, NewPassphraseFlags, Report, Result, environment,
+    CaKeyFlags, Common, NewCaKey, NewPassphraseFlags, Report, Result, environment, key_place,
 };
 use jitp_cloud::CloudSettings;
-use jitp_core::ca::{Attribute, CertificateAuthority, KeyType, Quota, Subject, Validity};
-use jitp_core::certificate::Certificate;
-use jitp_core::failure::Class;
+use jitp_core::ca::{Attribute, KeyType, Subject, Validity};
 use jitp_core::names::CaName;
 use jitp_core::store::{Store, StoreError};
 use serde::Serialize;
 use time::OffsetDateTime;
+
+#[path = "shared/intermediate.rs"]
+mod intermediate;
+
+use intermediate::Intermediate;
 
 /// Create a CA below another one: for a line, a plant or a contract manufacturer, with a quota
 ///
@@ -24,6 +28,7 @@ use time::OffsetDateTime;
 #[command(after_help = "Examples:
   create-intermediate line-4 --count 10000 --prefix pump-     10,000 devices, called pump-…
   create-intermediate line-4 --count 20000 --prefix pump-     the same CA, another quota
+  create-intermediate line-4 --csr line-4.csr --count 500     the key stays with the manufacturer
   create-intermediate plant root --path-length 1              may have CAs of its own below it
   create-intermediate line-4 --ca-key awskms:alias/root --count 500 --until 2027-06-30")]
 struct Arguments {
@@ -108,6 +113,10 @@ struct NewKeyFlags {
     #[arg(long, value_name = "KEY")]
     new_key: Option<String>,
 
+    /// Certify the key of this certificate signing request, a PEM file, which stays where it is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["new_key", "generate_key", "key_type", "new_passphrase_file", "ask_new_passphrase"])]
+    csr: Option<PathBuf>,
+
     /// Make the key at the place that --new-key names, instead of using the one that is there
     #[arg(long)]
     generate_key: bool,
@@ -122,7 +131,8 @@ struct Line {
     ca: String,
     outcome: &'static str,
     issuer: String,
-    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_file: Option<String>,
     certificate_file: String,
@@ -133,12 +143,13 @@ struct Line {
 
 impl Report for Line {
     fn columns(&self) -> Vec<String> {
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         vec![
             self.ca.clone(),
             self.outcome.to_owned(),
-            self.key.clone(),
+            or_dash(&self.key),
             self.certificate_file.clone(),
-            self.quota_file.clone().unwrap_or_else(|| "-".to_owned()),
+            or_dash(&self.quota_file),
         ]
     }
 }
@@ -147,124 +158,60 @@ async fn create_intermediate(arguments: Arguments, common: &Common) -> Result<()
     let (name, now) = (&arguments.name, OffsetDateTime::now_utc());
     let subject = arguments.subject.of(name)?;
     let store = Store::open(&common.dir)?;
-    let passphrase = arguments.new_key.passphrase.get(name.as_str()).await?;
+    let flags = &arguments.new_key;
+    let passphrase = flags.passphrase.get(name.as_str()).await?;
+    let request = flags.csr.as_deref().map(intermediate::read_request);
+    let request = request.transpose()?;
     let wanted = NewCaKey {
-        place: jitp_cli::key_place(arguments.new_key.new_key.as_deref())?,
-        generate: arguments.new_key.generate_key,
+        place: key_place(flags.new_key.as_deref())?,
+        generate: flags.generate_key,
         key_type: arguments.key_type,
         passphrase: passphrase.as_deref().map(Vec::as_slice),
         encrypted_by: environment::JITP_NEW_CA_PASSPHRASE,
     };
     let present = match store.load_ca_certificate(name) {
         Ok(present) => Some(present),
-        Err(StoreError::CaNotFound { .. }) => {
-            wanted.check(&store, name)?;
-            None
-        }
+        Err(StoreError::CaNotFound { .. }) => None,
         Err(error) => return Err(error.into()),
     };
+    if present.is_none() && request.is_none() {
+        wanted.check(&store, name)?;
+    }
     let kms = async |key: &str| Ok(arguments.cloud.kms_key(key).await?);
     let above = arguments
         .ca_key
         .load(common, &store, &arguments.ca, kms)
         .await?;
+    let made = Intermediate {
+        arguments: &arguments,
+        subject: &subject,
+        store: &store,
+        above: &above,
+        now,
+    };
     let (outcome, certificate) = match present {
-        Some(present) => {
-            check_same(&present, &subject, &above, name)?;
-            let signed = sign_quota(&arguments, &store, &above, &present, now)?;
-            (if signed { "updated" } else { "unchanged" }, present)
-        }
+        Some(present) => (made.renew(&present, request.as_ref())?, present),
         None => (
             "created",
-            create(&arguments, &wanted, &store, &above, &subject, common).await?,
+            made.create(common, &wanted, request.as_ref()).await?,
         ),
     };
     let files = wanted.files(&store, name);
     let quota = store.load_quota(name, &certificate)?;
+    let held_here = request.is_none();
     common.reporter().line(&Line {
         ca: name.to_string(),
         outcome,
         issuer: arguments.ca.to_string(),
-        key: files.key,
-        key_file: files.key_file.map(|path| path.display().to_string()),
+        key: held_here.then_some(files.key),
+        key_file: files
+            .key_file
+            .filter(|_| held_here)
+            .map(|path| path.display().to_string()),
         certificate_file: files.certificate.display().to_string(),
         certificate_id: certificate.id().to_string(),
         quota_file: quota.map(|_| store.quota_file(name).display().to_string()),
     })
-}
-
-async fn create(
-    arguments: &Arguments,
-    wanted: &NewCaKey<'_>,
-    store: &Store,
-    above: &CertificateAuthority,
-    subject: &Subject,
-    common: &Common,
-) -> Result<Certificate> {
-    let now = OffsetDateTime::now_utc();
-    // What cannot be is found before a key is made where it stays.
-    above.window(arguments.validity, now)?;
-    let open = async |key: &str| Ok(arguments.cloud.kms_key(key).await?);
-    let make = async |key: &str, kind| Ok(arguments.cloud.new_kms_key(key, kind).await?);
-    let key = wanted.obtain(open, make).await?;
-    let finish = || {
-        let (validity, path_length) = (arguments.validity, arguments.path_length);
-        let made = above.create_intermediate_of(subject, key, validity, path_length, now)?;
-        // The quota first: there is no moment in which the CA is there without it.
-        sign_quota(arguments, store, above, made.certificate(), now)?;
-        wanted.save(common, store, &arguments.name, &made)?;
-        Ok(made.certificate().clone())
-    };
-    finish().map_err(|failure| wanted.key_stays(failure))
-}
-
-/// Signs the quota that is asked for, unless it is there already; says whether it did.
-fn sign_quota(
-    arguments: &Arguments,
-    store: &Store,
-    above: &CertificateAuthority,
-    certificate: &Certificate,
-    now: OffsetDateTime,
-) -> Result<bool> {
-    let (name, flags) = (&arguments.name, &arguments.quota);
-    let Some(count) = flags.count else {
-        return Ok(false);
-    };
-    let until = match flags.until {
-        Some(until) => until.end(now, certificate)?,
-        None => certificate.not_after(),
-    };
-    let quota = Quota::new(certificate, count, &flags.prefix, until)?;
-    // A file that is no quota of this CA is replaced too.
-    if store.load_quota(name, certificate).ok().flatten().as_ref() == Some(&quota) {
-        return Ok(false);
-    }
-    store.save_quota(name, &quota.sign(above)?)?;
-    Ok(true)
-}
-
-/// Whether the CA that is there is the one asked for.
-fn check_same(
-    present: &Certificate,
-    subject: &Subject,
-    above: &CertificateAuthority,
-    name: &CaName,
-) -> Result<()> {
-    let conflict = |why: &str| {
-        let message = format!(
-            "there is a CA {name} already ({}), {why}",
-            present.subject_line()
-        );
-        Failure::new(Class::Conflict, message)
-            .hint("a CA is never overwritten: choose another name, or pass --dir")
-    };
-    if !present.is_signed_by(above.certificate()) {
-        return Err(conflict("signed by another CA"));
-    }
-    if !subject.is_that_of(present) {
-        return Err(conflict("with another subject"));
-    }
-    Ok(())
 }
 
 impl SubjectFlags {

@@ -120,7 +120,7 @@ async fn create_thing(arguments: Arguments, common: &Common) -> Result<()> {
             let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
             let ca = arguments
                 .ca_key
-                .load(common, &store, &flags.ca, kms)
+                .load_uncounted(common, &store, &flags.ca, kms)
                 .await?;
             ca.check_valid_at(now)?;
             Some(ca)

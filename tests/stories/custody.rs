@@ -311,7 +311,7 @@ fn tokens_say_what_is_wrong_and_the_pin_is_never_said() {
         &folder,
         &format!("{ROOT};pin-source=file:/nowhere"),
         3,
-        "cannot read the file of the PIN /nowhere",
+        "cannot use the file of the PIN /nowhere",
     );
     folder.set("JITP_PKCS11_PIN", "135791");
     refused(&folder, ROOT, 3, "the PIN of the token factory is wrong");

@@ -103,6 +103,21 @@ fn the_quota_bounds_what_a_line_makes_and_shows_every_change() {
     );
     without.ok();
 
+    // What does not count cannot keep to a quota.
+    folder
+        .run("create-intermediate", &[&["line-4"], &QUOTA[..]].concat())
+        .ok();
+    for (program, arguments) in [
+        ("create-thing", ["pump-2", "--ca", "line-4"]),
+        ("create-claim", ["fleet", "--ca", "line-4"]),
+    ] {
+        let stderr = folder.run(program, &arguments).fails(6);
+        assert!(
+            stderr.contains("under a quota of devices, which this program does not count"),
+            "{stderr}"
+        );
+    }
+
     // Time is a bound too.
     let over = ["--count", "10", "--until", "2020-01-01"];
     let stderr = folder
@@ -202,6 +217,76 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     assert!(
         key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"),
         "{key}"
+    );
+}
+
+#[test]
+fn a_manufacturer_keeps_its_key_and_sends_a_request() {
+    let (office, plant) = (Folder::new(), Folder::new());
+    office.run("create-root", &["root"]).ok();
+    let openssl = |arguments: &[&str]| {
+        let ended = Command::new("openssl")
+            .args(arguments)
+            .current_dir(plant.path(""))
+            .output();
+        let ended = ended.expect("openssl is installed");
+        assert!(ended.status.success(), "{ended:?}");
+    };
+    openssl(&[
+        "genpkey",
+        "-algorithm",
+        "EC",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-out",
+        "line.ca.key",
+    ]);
+    // What it asks for besides is not granted.
+    let asked = [
+        "req",
+        "-new",
+        "-key",
+        "line.ca.key",
+        "-subj",
+        "/CN=anything",
+        "-out",
+        "line.csr",
+    ];
+    openssl(&asked);
+    fs::copy(plant.path("line.csr"), office.path("line.csr")).expect("copied");
+
+    let arguments = [
+        "line", "--csr", "line.csr", "--count", "3", "--prefix", "pump-",
+    ];
+    let line = office.run("create-intermediate", &arguments).ok();
+    assert_eq!(line, "line\tcreated\t-\tline.ca.pem\tline.ca.quota.json\n");
+    assert!(!office.path("line.ca.key").exists());
+    assert!(
+        office
+            .run("create-intermediate", &arguments)
+            .ok()
+            .contains("\tunchanged\t")
+    );
+    for file in ["line.ca.pem", "line.ca.quota.json"] {
+        fs::copy(office.path(file), plant.path(file)).expect("copied");
+    }
+    let key = plant.path("line.ca.key");
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("closed");
+    plant.run("provision", &["pump-1", "line"]).ok();
+    fs::copy(plant.path("pump-1.crt"), office.path("pump-1.crt")).expect("copied");
+    assert!(verified(&office, "line.ca.pem", "pump-1.crt"));
+
+    fs::write(office.path("line.csr"), "garbage").expect("written");
+    let stderr = office.run("create-intermediate", &arguments).fails(3);
+    assert!(
+        stderr.contains("line.csr") && stderr.contains("no certificate signing request"),
+        "{stderr}"
+    );
+    office.write_request("line.csr");
+    let stderr = office.run("create-intermediate", &arguments).fails(5);
+    assert!(
+        stderr.contains("with another key than the request"),
+        "{stderr}"
     );
 }
 

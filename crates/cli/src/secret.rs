@@ -1,6 +1,7 @@
 //! Secrets: from the environment, a file or a person at a terminal, never from a flag.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
 use jitp_core::failure::Class;
@@ -9,7 +10,6 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
-use crate::input::read_file;
 
 /// The value of a variable; one that is set to nothing counts as not set.
 pub(crate) fn from_environment(variable: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -18,17 +18,23 @@ pub(crate) fn from_environment(variable: &str) -> Option<Zeroizing<Vec<u8>>> {
         .map(|value| Zeroizing::new(value.into_encoded_bytes()))
 }
 
-/// The first line of a file, without its end; `what` it is meant to be, with its article.
+/// The only line of a file, without its end; `what` it is meant to be, with its article.
 pub(crate) fn from_file(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let contents = read_file(path, what).map_err(|failure| failure.hint(HINT))?;
-    let contents = Zeroizing::new(contents);
-    let mut lines = contents.split(|&byte| byte == b'\n');
-    let first = lines.next().unwrap_or_default();
-    let first = first.strip_suffix(b"\r").unwrap_or(first);
     let fault = |fault: &str| {
         let message = format!("cannot use {what} {}: {fault}", path.display());
         Failure::new(Class::Configuration, message).hint(HINT)
     };
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let mut contents = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
+    File::open(path)
+        .and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(&mut contents))
+        .map_err(|error| fault(&error.to_string()))?;
+    if contents.len() > LONGEST {
+        return Err(fault(&format!("it is longer than {LONGEST} bytes")));
+    }
+    let mut lines = contents.split(|&byte| byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let first = first.strip_suffix(b"\r").unwrap_or(first);
     if first.is_empty() {
         return Err(fault("its first line is empty"));
     }

@@ -51,6 +51,7 @@ use signer::Signer;
 
 use crate::{
     certificate::Certificate,
+    csr::SigningRequest,
     names::{RegistrationCode, ThingName},
 };
 
@@ -174,6 +175,42 @@ impl CertificateAuthority {
         path_length: u8,
         now: OffsetDateTime,
     ) -> Result<Self, CaError> {
+        let signer = key.into_signer()?;
+        let half = PublicHalf::of(&signer);
+        let der = self.intermediate(subject, half, validity, path_length, now)?;
+        Self::new(&der, signer)
+    }
+
+    /// As [`CertificateAuthority::create_intermediate`], for a key that stays where the request for it was made. What the
+    /// request says besides its key is not granted.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::create_intermediate`], and when the key is of a kind outside [`KeyType`].
+    pub fn certify_intermediate(
+        &self,
+        subject: &Subject,
+        request: &SigningRequest,
+        validity: Validity,
+        path_length: u8,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, CaError> {
+        let (key_type, bits) = public_key(request.public_key_info())?;
+        let half = PublicHalf {
+            key_type,
+            bits: &bits,
+        };
+        let der = self.intermediate(subject, half, validity, path_length, now)?;
+        Certificate::from_der(&der).map_err(CaError::Certificate)
+    }
+
+    fn intermediate(
+        &self,
+        subject: &Subject,
+        key: PublicHalf<'_>,
+        validity: Validity,
+        path_length: u8,
+        now: OffsetDateTime,
+    ) -> Result<Vec<u8>, CaError> {
         if self.quota.is_some() {
             return Err(QuotaError::NoCas.into());
         }
@@ -186,12 +223,11 @@ impl CertificateAuthority {
                 asked: path_length,
             });
         }
-        let signer = key.into_signer()?;
         let purpose = Purpose::Ca {
             path_length: Some(path_length),
         };
-        let (der, _) = self.certify(purpose, subject, PublicHalf::of(&signer), validity, now)?;
-        Self::new(&der, signer)
+        let (der, _) = self.certify(purpose, subject, key, validity, now)?;
+        Ok(der)
     }
 
     /// Loads a CA from PEM texts; `passphrase` opens an encrypted key.
