@@ -119,8 +119,8 @@ bench: programs ## measure us and the peers side by side
 
 interop: programs ## let awscli, boto3, MQTT clients, the AWS SDKs, sslyze, Terraform and cfn-lint judge us
 	tests/interop/setup.sh
-	tests/interop/run.sh
 	$(CARGO) build --workspace --locked --bin pre-provision --bin process-queue
+	tests/interop/run.sh
 	tests/witnesses/run.sh
 	tests/environment/run.sh
 

@@ -75,4 +75,23 @@ refuse "describe-thing of nobody is not found" 'ResourceNotFoundException' \
     iot describe-thing --thing-name nobody
 expect "delete-thing" '^$|^None$' bash -c "'$aws' iot delete-thing --thing-name awscli && echo"
 
+# awscli v1 has sqs ignore AWS_ENDPOINT_URL.
+sqs() { "$aws" --output text --endpoint-url "$AWS_ENDPOINT_URL" sqs "$@"; }
+expect "create-queue answers its URL" "/$AWS_ACCOUNT/awscli$" sqs create-queue --queue-name awscli --query QueueUrl
+queue=$(sqs get-queue-url --queue-name awscli --query QueueUrl)
+trust='{"Statement":[{"Effect":"Allow","Principal":{"Service":"iot.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+role=$("$aws" --output text iam create-role --role-name awscli --assume-role-policy-document "$trust" --query Role.Arn)
+"$aws" iam put-role-policy --role-name awscli --policy-name own --policy-document \
+    '{"Statement":[{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"*"}]}'
+# quiet COMMAND...: says done where the command says nothing.
+quiet() { "$@" && echo done; }
+action="{\"sqs\":{\"queueUrl\":\"$queue\",\"roleArn\":\"$role\"}}"
+expect "create-topic-rule" '^done$' quiet iot create-topic-rule --rule-name awscli \
+    --topic-rule-payload "{\"sql\":\"SELECT * FROM 'awscli'\",\"actions\":[$action]}"
+refuse "a malformed statement is refused with the place" 'SqlParseException.*line 1, column 10' \
+    iot create-topic-rule --rule-name wrong --topic-rule-payload "{\"sql\":\"SELECT * FORM 'a'\",\"actions\":[]}"
+expect "publish" '^done$' quiet "$aws" iot-data publish --topic awscli --qos 1 --payload hello
+expect "what was published is in the queue" '^hello$' \
+    sqs receive-message --queue-url "$queue" --wait-time-seconds 5 --query 'Messages[].Body'
+
 exit $failed
