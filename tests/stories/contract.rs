@@ -74,6 +74,10 @@ fn in_json_mode_every_error_is_one_object() {
         ("environment", vec!["destroy", "fleet"], 2),
         ("environment", vec!["plan", "fleet", "--no-hook"], 3),
         ("queue", vec!["status"], 3),
+        ("deploy", vec!["missing.yaml", "--stack", "other"], 3),
+        ("deploy", vec!["missing.yaml"], 2),
+        ("deploy", vec!["--delete"], 2),
+        ("deploy", vec!["--stack", "no_name"], 2),
         ("queue", vec!["drain", "no name", "--count", "1"], 2),
         ("queue", vec!["pause", "--topic", "no/topic"], 3),
     ] {

@@ -30,6 +30,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "create-claim" => env!("CARGO_BIN_EXE_create-claim"),
         "template" => env!("CARGO_BIN_EXE_template"),
         "environment" => env!("CARGO_BIN_EXE_environment"),
+        "deploy" => env!("CARGO_BIN_EXE_deploy"),
         "queue" => env!("CARGO_BIN_EXE_queue"),
         "lint" => env!("CARGO_BIN_EXE_lint"),
         "teardown" => env!("CARGO_BIN_EXE_teardown"),
@@ -42,7 +43,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 23] = [
+pub(crate) const PROGRAMS: [&str; 24] = [
     "create-root",
     "create-intermediate",
     "register",
@@ -63,6 +64,7 @@ pub(crate) const PROGRAMS: [&str; 23] = [
     "template",
     "teardown",
     "environment",
+    "deploy",
     "queue",
     "lint",
     "iot-local",

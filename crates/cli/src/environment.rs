@@ -18,6 +18,14 @@ pub const AWS_ACCOUNT: &str = "AWS_ACCOUNT";
 pub const AWS_REGION: &str = "AWS_REGION";
 /// The endpoint of every AWS API, read by the AWS SDK.
 pub const AWS_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
+/// The stack of `deploy` and `make deploy`.
+pub const AWS_STACK: &str = "AWS_STACK";
+/// The stack of `deploy sqs` and `make sqs`.
+pub const AWS_SQS_STACK: &str = "AWS_SQS_STACK";
+/// The stack of `deploy loadtest` and `make loadtest-policy`.
+pub const AWS_LOADTEST_STACK: &str = "AWS_LOADTEST_STACK";
+/// The bucket that what a stack is made from goes by.
+pub const AWS_BUCKET: &str = "AWS_BUCKET";
 /// The topic whose messages the pipeline takes.
 pub const AWS_TOPIC: &str = "AWS_TOPIC";
 /// The MQTT endpoint of the account, `host` or `host:port`.
@@ -55,7 +63,23 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: AWS_TOPIC,
-        meaning: "topic whose pipeline `queue` is about; `loadtest` if it is not set",
+        meaning: "topic whose pipeline `deploy sqs` and `queue` are about; `loadtest` if it is not set",
+    },
+    Variable {
+        name: AWS_STACK,
+        meaning: "stack of `deploy`; `iot-policy` if it is not set",
+    },
+    Variable {
+        name: AWS_SQS_STACK,
+        meaning: "stack of `deploy sqs`; the topic and `-stack` if it is not set",
+    },
+    Variable {
+        name: AWS_LOADTEST_STACK,
+        meaning: "stack of `deploy loadtest`; the topic and `-policy` if it is not set",
+    },
+    Variable {
+        name: AWS_BUCKET,
+        meaning: "bucket for what a stack is made from",
     },
     Variable {
         name: AWS_IOT_ENDPOINT,

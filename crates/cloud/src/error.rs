@@ -112,11 +112,17 @@ impl CloudError {
                         message: inner.message().unwrap_or("no message").to_owned(),
                         request_id,
                     },
-                    None => Self::Nameless {
+                    // What was answered as a success, and is none of this API's.
+                    None if service.raw().status().is_success() => Self::Incomprehensible {
                         operation,
-                        status: service.raw().status().as_u16(),
+                        reason: causes(inner),
                     },
+                    None => Self::by_header(operation, service.raw(), request_id),
                 }
+            }
+            // An error in another protocol than the service's: XML was expected, JSON came.
+            SdkError::ResponseError(response) if !response.raw().status().is_success() => {
+                Self::by_header(operation, response.raw(), request_id)
             }
             SdkError::DispatchFailure(failure) => {
                 let reason = causes(&error);
@@ -140,6 +146,24 @@ impl CloudError {
                 operation,
                 reason: causes(&error),
             },
+        }
+    }
+
+    /// An error whose body says nothing; its header may.
+    fn by_header(
+        operation: &'static str,
+        response: &HttpResponse,
+        request_id: Option<String>,
+    ) -> Self {
+        let status = response.status().as_u16();
+        match response.headers().get("x-amzn-errortype") {
+            Some(code) => Self::Service {
+                operation,
+                code: code.to_owned(),
+                message: format!("HTTP status {status}"),
+                request_id,
+            },
+            None => Self::Nameless { operation, status },
         }
     }
 
@@ -255,12 +279,13 @@ impl Classified for CloudError {
     }
 }
 
-/// How services say "too often": AWS IoT, its data plane, STS, and SQS.
-const THROTTLING: [&str; 4] = [
+/// How services say "too often": AWS IoT, its data plane, STS, SQS, and S3.
+const THROTTLING: [&str; 5] = [
     "ThrottlingException",
     "TooManyRequestsException",
     "Throttling",
     "RequestThrottled",
+    "SlowDown",
 ];
 
 /// The class of an exception, by its name (API reference, "Errors" of each operation).
@@ -272,6 +297,7 @@ fn class_of_exception(code: &str) -> Class {
         | "NotFoundException"
         | "NoSuchEntity"
         | "QueueDoesNotExist"
+        | "NoSuchBucket"
         | "AWS.SimpleQueueService.NonExistentQueue" => Class::NotFound,
         "ResourceAlreadyExistsException"
         | "AlreadyExistsException"

@@ -10,6 +10,7 @@ mod certificates;
 mod claims;
 mod creating;
 mod deleting;
+mod deploying;
 mod drift;
 mod environment;
 mod error;
@@ -56,6 +57,10 @@ pub use creating::{
     Unfinished,
 };
 pub use deleting::{Certificates, Deletion, Step, Stopped, own_policy};
+pub use deploying::{
+    Artefacts, Bucket, Compared, DeployError, Direct, NewStack, Package, Proposal, ResourceChange,
+    StackEvent, StackState,
+};
 pub use drift::Drift;
 pub use environment::{
     Documents, EVENTS, Environment, EnvironmentError, EnvironmentPlan, EnvironmentStep, Hook,
@@ -112,10 +117,12 @@ pub struct CloudSettings {
 fn check_endpoints() -> Result<(), CloudError> {
     for name in [
         "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_CLOUDFORMATION",
         "AWS_ENDPOINT_URL_IAM",
         "AWS_ENDPOINT_URL_IOT",
         "AWS_ENDPOINT_URL_KMS",
         "AWS_ENDPOINT_URL_LAMBDA",
+        "AWS_ENDPOINT_URL_S3",
         "AWS_ENDPOINT_URL_SQS",
         "AWS_ENDPOINT_URL_STS",
     ] {
@@ -160,9 +167,11 @@ fn account_id(text: &str) -> Result<String, String> {
 /// A connection to the control plane of one account in one region.
 #[derive(Clone, Debug)]
 pub struct Cloud {
+    cloudformation: aws_sdk_cloudformation::Client,
     iam: aws_sdk_iam::Client,
     iot: aws_sdk_iot::Client,
     lambda: aws_sdk_lambda::Client,
+    s3: aws_sdk_s3::Client,
     sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
     /// What further clients are made of.
@@ -215,6 +224,11 @@ impl Cloud {
             Quotas::Off => false,
         };
         let cloud = Self {
+            cloudformation: aws_sdk_cloudformation::Client::from_conf(
+                aws_sdk_cloudformation::config::Builder::from(&config)
+                    .interceptor(Bounded::CONTROL)
+                    .build(),
+            ),
             iam: aws_sdk_iam::Client::from_conf(
                 aws_sdk_iam::config::Builder::from(&config)
                     .interceptor(Bounded::CONTROL)
@@ -228,6 +242,20 @@ impl Cloud {
             iot: aws_sdk_iot::Client::from_conf(
                 aws_sdk_iot::config::Builder::from(&config)
                     .interceptor(Bounded::CONTROL)
+                    .build(),
+            ),
+            s3: aws_sdk_s3::Client::from_conf(
+                aws_sdk_s3::config::Builder::from(&config)
+                    .interceptor(Bounded::CONTROL)
+                    // A package takes its time on a slow line.
+                    .timeout_config(
+                        TimeoutConfig::builder()
+                            .connect_timeout(Duration::from_secs(5))
+                            .operation_attempt_timeout(Duration::from_secs(600))
+                            .build(),
+                    )
+                    // A bucket is a host only where AWS answers.
+                    .force_path_style(!is_aws(config.endpoint_url()))
                     .build(),
             ),
             sqs: aws_sdk_sqs::Client::from_conf(

@@ -184,6 +184,16 @@ impl Cloud {
         }
     }
 
+    /// Waits until a mapping that was made or changed is on or off.
+    pub(crate) async fn settled_mapping(
+        &self,
+        uuid: &str,
+        on: bool,
+    ) -> Result<Change, MappingError> {
+        let mapping = self.mapping(uuid).await?;
+        self.switch_mapping(&mapping, on, SETTLING).await
+    }
+
     async fn update_mapping(&self, uuid: &str, on: bool) -> Result<Mapping, CloudError> {
         const OPERATION: &str = "UpdateEventSourceMapping";
         let send = || {
@@ -212,6 +222,9 @@ impl Cloud {
 
 /// AWS switches a mapping within a minute; nobody wants to wait ten seconds more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a mapping that was made may take until it is on.
+const SETTLING: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {

@@ -238,8 +238,8 @@ fn provisioning_role<'a>(
         name: &environment.role,
         description: "Registers the devices of a fleet",
         trust: &documents.role_trust,
-        managed: Some(format!("arn:{}:{REGISTRATION_POLICY}", place.partition)),
-        inline: None,
+        managed: vec![format!("arn:{}:{REGISTRATION_POLICY}", place.partition)],
+        inline: Vec::new(),
         owner: &environment.template,
     }
 }
@@ -249,17 +249,27 @@ fn hook_role<'a>(environment: &'a Environment, documents: &'a Documents) -> Want
         name: &environment.hook_name,
         description: "The pre-provisioning hook of a fleet",
         trust: &documents.hook_trust,
-        managed: None,
-        inline: Some((&environment.hook_name, &documents.hook_policy)),
+        managed: Vec::new(),
+        inline: vec![(&environment.hook_name, &documents.hook_policy)],
         owner: &environment.template,
     }
 }
 
 fn function<'a>(environment: &'a Environment, role_arn: &'a str) -> Option<WantedFunction<'a>> {
+    let hook = environment.hook.as_ref()?;
     Some(WantedFunction {
         name: &environment.hook_name,
+        description: "Asked before a device is provisioned",
         role_arn,
-        hook: environment.hook.as_ref()?,
+        package: &hook.package,
+        architecture: &hook.architecture,
+        // Its program is `bootstrap`.
+        runtime: "provided.al2023",
+        handler: "bootstrap",
+        // AWS IoT waits five seconds for an answer (developer guide, "Pre-provisioning hooks").
+        seconds: 5,
+        megabytes: 128,
+        variables: &hook.variables,
         owner: &environment.template,
     })
 }

@@ -122,7 +122,7 @@ impl Place {
     }
 
     /// ARN of something of a service in this account and region.
-    pub(super) fn arn(&self, service: &str, resource: &str) -> String {
+    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
         let Self {
             partition,
             region,

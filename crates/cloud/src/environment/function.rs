@@ -1,5 +1,6 @@
-//! The hook of an environment as an AWS Lambda function: as it is, as it is to be, and gone.
+//! Functions of AWS Lambda: as they are, as they are to be, and gone; and the permission of a hook.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
@@ -9,18 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::documents::Hook;
 use super::roles::{Found, gone};
 use super::{OWNER, once_role_is_known};
 use crate::call::back_off;
 use crate::{Cloud, CloudError};
 
-/// What the function is started as; its program is `bootstrap`.
-const HANDLER: &str = "bootstrap";
-const RUNTIME: &str = "provided.al2023";
-/// AWS IoT waits five seconds for an answer (developer guide, "Pre-provisioning hooks").
-const SECONDS: i32 = 5;
-const MEGABYTES: i32 = 128;
 /// Statement of the function's policy that lets AWS IoT call it.
 const STATEMENT: &str = "iot-provisioning";
 /// How long a new or changed function may take until it can be called.
@@ -28,23 +22,33 @@ const SETTLING: Duration = Duration::from_secs(120);
 
 /// A function as it is to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WantedFunction<'a> {
-    pub(super) name: &'a str,
-    pub(super) role_arn: &'a str,
-    pub(super) hook: &'a Hook,
+pub(crate) struct WantedFunction<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) description: &'a str,
+    pub(crate) role_arn: &'a str,
+    /// Its zip file.
+    pub(crate) package: &'a [u8],
+    /// `x86_64` or `arm64`.
+    pub(crate) architecture: &'a str,
+    pub(crate) runtime: &'a str,
+    pub(crate) handler: &'a str,
+    /// How long it may run.
+    pub(crate) seconds: i32,
+    pub(crate) megabytes: i32,
+    pub(crate) variables: &'a BTreeMap<String, String>,
     /// The environment it belongs to.
-    pub(super) owner: &'a str,
+    pub(crate) owner: &'a str,
 }
 
 impl WantedFunction<'_> {
     fn code_differs(&self, present: &types::FunctionConfiguration) -> bool {
-        let hash = STANDARD.encode(digest::digest(&digest::SHA256, &self.hook.package));
+        let hash = STANDARD.encode(digest::digest(&digest::SHA256, self.package));
         let architectures = present.architectures.as_deref().unwrap_or_default();
         present.code_sha256.as_deref() != Some(hash.as_str())
             || !architectures
                 .iter()
                 .map(Architecture::as_str)
-                .eq([self.hook.architecture.as_str()])
+                .eq([self.architecture])
     }
 
     fn settings_differ(&self, present: &types::FunctionConfiguration) -> bool {
@@ -52,23 +56,24 @@ impl WantedFunction<'_> {
         let variables = variables.and_then(|environment| environment.variables.as_ref());
         let same_variables = match variables {
             Some(found) => {
-                found.len() == self.hook.variables.len()
+                found.len() == self.variables.len()
                     && self
-                        .hook
                         .variables
                         .iter()
                         .all(|(name, value)| found.get(name) == Some(value))
             }
-            None => self.hook.variables.is_empty(),
+            None => self.variables.is_empty(),
         };
         present.role.as_deref() != Some(self.role_arn)
-            || present.runtime.as_ref().map(Runtime::as_str) != Some(RUNTIME)
-            || present.timeout != Some(SECONDS)
+            || present.runtime.as_ref().map(Runtime::as_str) != Some(self.runtime)
+            || present.handler.as_deref() != Some(self.handler)
+            || present.memory_size != Some(self.megabytes)
+            || present.timeout != Some(self.seconds)
             || !same_variables
     }
 
     fn variables(&self) -> types::Environment {
-        let variables = self.hook.variables.clone().into_iter().collect();
+        let variables = self.variables.clone().into_iter().collect();
         types::Environment::builder()
             .set_variables(Some(variables))
             .build()
@@ -77,7 +82,7 @@ impl WantedFunction<'_> {
 
 impl Cloud {
     /// How the function stands to what it is to be.
-    pub(super) async fn function_state(
+    pub(crate) async fn function_state(
         &self,
         wanted: &WantedFunction<'_>,
     ) -> Result<Found, CloudError> {
@@ -94,7 +99,7 @@ impl Cloud {
     }
 
     /// Makes the function, or brings the one of this name into line, and waits until it can be called.
-    pub(super) async fn bring_function(
+    pub(crate) async fn bring_function(
         &self,
         wanted: &WantedFunction<'_>,
     ) -> Result<(), CloudError> {
@@ -106,8 +111,8 @@ impl Cloud {
             let send = || {
                 let call = self.lambda.update_function_code();
                 call.function_name(wanted.name)
-                    .zip_file(Blob::new(wanted.hook.package.clone()))
-                    .architectures(Architecture::from(wanted.hook.architecture.as_str()))
+                    .zip_file(Blob::new(wanted.package.to_vec()))
+                    .architectures(Architecture::from(wanted.architecture))
                     .send()
             };
             self.call("UpdateFunctionCode", send).await?;
@@ -119,9 +124,11 @@ impl Cloud {
                     let call = self.lambda.update_function_configuration();
                     call.function_name(wanted.name)
                         .role(wanted.role_arn)
-                        .runtime(Runtime::from(RUNTIME))
-                        .handler(HANDLER)
-                        .timeout(SECONDS)
+                        .runtime(Runtime::from(wanted.runtime))
+                        .handler(wanted.handler)
+                        .timeout(wanted.seconds)
+                        .memory_size(wanted.megabytes)
+                        .description(wanted.description)
                         .environment(wanted.variables())
                         .send()
                 };
@@ -138,17 +145,17 @@ impl Cloud {
     async fn make_function(&self, wanted: &WantedFunction<'_>) -> Result<(), CloudError> {
         let send = || {
             let code = types::FunctionCode::builder()
-                .zip_file(Blob::new(wanted.hook.package.clone()))
+                .zip_file(Blob::new(wanted.package.to_vec()))
                 .build();
             let call = self.lambda.create_function().function_name(wanted.name);
-            call.description("Asked before a device is provisioned")
+            call.description(wanted.description)
                 .code(code)
-                .runtime(Runtime::from(RUNTIME))
-                .handler(HANDLER)
+                .runtime(Runtime::from(wanted.runtime))
+                .handler(wanted.handler)
                 .role(wanted.role_arn)
-                .architectures(Architecture::from(wanted.hook.architecture.as_str()))
-                .timeout(SECONDS)
-                .memory_size(MEGABYTES)
+                .architectures(Architecture::from(wanted.architecture))
+                .timeout(wanted.seconds)
+                .memory_size(wanted.megabytes)
                 .environment(wanted.variables())
                 .tags(OWNER, wanted.owner)
                 .send()
@@ -166,7 +173,7 @@ impl Cloud {
     }
 
     /// How the permission of AWS IoT stands to what it is to be.
-    pub(super) async fn permission_state(
+    pub(crate) async fn permission_state(
         &self,
         function: &str,
         wanted: &Value,
@@ -201,7 +208,7 @@ impl Cloud {
     }
 
     /// Gives AWS IoT the permission, in place of what the statement said before.
-    pub(super) async fn bring_permission(
+    pub(crate) async fn bring_permission(
         &self,
         function: &str,
         wanted: &Value,
@@ -231,13 +238,13 @@ impl Cloud {
     }
 
     /// Deletes the function with its permissions; one that does not exist is deleted already.
-    pub(super) async fn delete_function(&self, name: &str) -> Result<(), CloudError> {
+    pub(crate) async fn delete_function(&self, name: &str) -> Result<(), CloudError> {
         let send = || self.lambda.delete_function().function_name(name).send();
         gone(self.call("DeleteFunction", send).await)
     }
 
     /// The environment that a function is tagged as belonging to: outer `None` if there is no such function.
-    pub(super) async fn owner_of_function(
+    pub(crate) async fn owner_of_function(
         &self,
         name: &str,
     ) -> Result<Option<Option<String>>, CloudError> {

@@ -6,9 +6,9 @@ mod apply;
 mod destroy;
 mod documents;
 mod error;
-mod function;
+pub(crate) mod function;
 mod package;
-mod roles;
+pub(crate) mod roles;
 mod things;
 
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ pub use package::HookError;
 use crate::CloudError;
 use crate::call::back_off;
 
-/// Key of the tag with the environment's name.
-const OWNER: &str = "jitp:environment";
+/// Key of the tag with the environment's name, or with that of a stack that is made without CloudFormation.
+pub(crate) const OWNER: &str = "jitp:environment";
 
 /// Key of the provisioning role's tag with the events that the environment has switched on.
 const SWITCHED_ON: &str = "jitp:events";
@@ -33,7 +33,7 @@ const SWITCHED_ON: &str = "jitp:events";
 const ROLE_UNKNOWN_FOR: Duration = Duration::from_secs(90);
 
 /// Repeats a call while its service does not see a role yet that was made just now.
-async fn once_role_is_known(
+pub(crate) async fn once_role_is_known(
     call: impl AsyncFn() -> Result<(), CloudError>,
 ) -> Result<(), CloudError> {
     let (start, mut attempt) = (Instant::now(), 0);

@@ -11,31 +11,31 @@ use crate::{Cloud, CloudError};
 
 /// A role as it is to be: with exactly these policies.
 #[derive(Clone, Debug)]
-pub(super) struct WantedRole<'a> {
-    pub(super) name: &'a str,
-    pub(super) description: &'a str,
-    pub(super) trust: &'a Value,
-    /// ARN of its one managed policy.
-    pub(super) managed: Option<String>,
-    /// Name and document of its one inline policy.
-    pub(super) inline: Option<(&'a str, &'a Value)>,
+pub(crate) struct WantedRole<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) description: &'a str,
+    pub(crate) trust: &'a Value,
+    /// ARNs of its managed policies.
+    pub(crate) managed: Vec<String>,
+    /// Names and documents of its inline policies.
+    pub(crate) inline: Vec<(&'a str, &'a Value)>,
     /// The environment it belongs to.
-    pub(super) owner: &'a str,
+    pub(crate) owner: &'a str,
 }
 
 /// What is there under a name.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// What bringing it into line takes.
-    pub(super) change: Change,
+    pub(crate) change: Change,
     /// Whether it is tagged as this environment's.
-    pub(super) ours: bool,
+    pub(crate) ours: bool,
     /// What is otherwise than it is to be.
-    pub(super) differences: Vec<&'static str>,
+    pub(crate) differences: Vec<&'static str>,
 }
 
 impl Found {
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self {
             change: Change::Created,
             ours: false,
@@ -43,7 +43,7 @@ impl Found {
         }
     }
 
-    pub(super) fn with(ours: bool, differs: &[(&'static str, bool)]) -> Self {
+    pub(crate) fn with(ours: bool, differs: &[(&'static str, bool)]) -> Self {
         let differences = differs.iter().filter(|(_, differs)| *differs);
         let differences: Vec<&str> = differences.map(|(what, _)| *what).collect();
         Self {
@@ -67,18 +67,20 @@ struct Present {
 
 impl Cloud {
     /// How a role stands to what it is to be.
-    pub(super) async fn role_state(&self, wanted: &WantedRole<'_>) -> Result<Found, CloudError> {
+    pub(crate) async fn role_state(&self, wanted: &WantedRole<'_>) -> Result<Found, CloudError> {
         let Some(present) = self.role(wanted.name).await? else {
             return Ok(Found::nothing());
         };
-        let inline = match (&wanted.inline, present.inline.as_slice()) {
-            (None, []) => true,
-            (Some((name, document)), [(found, text)]) => {
-                name == found && same_json(text, &document.to_string())
-            }
-            _ => false,
+        let same = |(name, document): &(&str, &Value)| {
+            let mut found = present.inline.iter();
+            found.any(|(known, text)| known == name && same_json(text, &document.to_string()))
         };
-        let managed = present.managed.iter().eq(wanted.managed.iter());
+        let inline = present.inline.len() == wanted.inline.len() && wanted.inline.iter().all(same);
+        let managed = present.managed.len() == wanted.managed.len()
+            && wanted
+                .managed
+                .iter()
+                .all(|arn| present.managed.contains(arn));
         Ok(Found::with(
             owner(&present.tags) == Some(wanted.owner),
             &[
@@ -93,7 +95,7 @@ impl Cloud {
     }
 
     /// Makes a role, or brings the one of this name into line; what an interrupted run began is finished.
-    pub(super) async fn bring_role(&self, wanted: &WantedRole<'_>) -> Result<(), CloudError> {
+    pub(crate) async fn bring_role(&self, wanted: &WantedRole<'_>) -> Result<(), CloudError> {
         let name = wanted.name;
         if self.role(name).await?.is_none() {
             let tag = iam_tag(OWNER, wanted.owner)?;
@@ -118,13 +120,13 @@ impl Cloud {
         for arn in present
             .managed
             .iter()
-            .filter(|arn| Some(*arn) != wanted.managed.as_ref())
+            .filter(|arn| !wanted.managed.contains(arn))
         {
             self.detach_role_policy(name, arn).await?;
         }
-        if let Some(arn) = wanted
+        for arn in wanted
             .managed
-            .as_ref()
+            .iter()
             .filter(|arn| !present.managed.contains(arn))
         {
             let send = || {
@@ -133,18 +135,14 @@ impl Cloud {
             };
             self.call("AttachRolePolicy", send).await?;
         }
-        let kept = wanted.inline.map(|(name, _)| name);
-        for (policy, _) in present
-            .inline
-            .iter()
-            .filter(|(policy, _)| Some(policy.as_str()) != kept)
-        {
+        let kept = |policy: &str| wanted.inline.iter().any(|(name, _)| *name == policy);
+        for (policy, _) in present.inline.iter().filter(|(policy, _)| !kept(policy)) {
             self.delete_inline_policy(name, policy).await?;
         }
-        if let Some((policy, document)) = wanted.inline {
+        for (policy, document) in &wanted.inline {
             let send = || {
                 let call = self.iam.put_role_policy().role_name(name);
-                call.policy_name(policy)
+                call.policy_name(*policy)
                     .policy_document(document.to_string())
                     .send()
             };
@@ -154,7 +152,7 @@ impl Cloud {
     }
 
     /// Deletes a role with what is attached to it; one that does not exist is deleted already.
-    pub(super) async fn delete_role(&self, name: &str) -> Result<(), CloudError> {
+    pub(crate) async fn delete_role(&self, name: &str) -> Result<(), CloudError> {
         let Some(present) = self.role(name).await? else {
             return Ok(());
         };
@@ -169,7 +167,7 @@ impl Cloud {
     }
 
     /// The environment that a role is tagged as belonging to: outer `None` if there is no such role.
-    pub(super) async fn owner_of_role(
+    pub(crate) async fn owner_of_role(
         &self,
         name: &str,
     ) -> Result<Option<Option<String>>, CloudError> {
@@ -178,7 +176,7 @@ impl Cloud {
     }
 
     /// A tag of a role.
-    pub(super) async fn role_tag(
+    pub(crate) async fn role_tag(
         &self,
         name: &str,
         key: &str,
@@ -190,7 +188,7 @@ impl Cloud {
     }
 
     /// Tags a role, in place of what this key said before.
-    pub(super) async fn tag_role(
+    pub(crate) async fn tag_role(
         &self,
         name: &str,
         key: &str,
@@ -267,7 +265,7 @@ impl Cloud {
     }
 }
 
-pub(super) fn gone<T>(answer: Result<T, CloudError>) -> Result<(), CloudError> {
+pub(crate) fn gone<T>(answer: Result<T, CloudError>) -> Result<(), CloudError> {
     match answer {
         Err(error) if error.is_not_found() => Ok(()),
         other => other.map(drop),

@@ -16,14 +16,14 @@ const MOST_POLICY_VERSIONS: usize = 5;
 
 impl Cloud {
     /// Whether something of AWS IoT is tagged as an environment's.
-    pub(super) async fn is_owned(&self, arn: &str, owner: &str) -> Result<bool, CloudError> {
+    pub(crate) async fn is_owned(&self, arn: &str, owner: &str) -> Result<bool, CloudError> {
         let tags = self.tags_of(arn).await?;
         Ok(tags
             .iter()
             .any(|tag| tag.key == OWNER && tag.value.as_deref() == Some(owner)))
     }
 
-    pub(super) async fn policy_state(
+    pub(crate) async fn policy_state(
         &self,
         name: &str,
         document: &str,
@@ -37,7 +37,7 @@ impl Cloud {
         Ok(Found::with(ours, &[("document", differs)]))
     }
 
-    pub(super) async fn bring_policy(
+    pub(crate) async fn bring_policy(
         &self,
         name: &str,
         document: &str,
