@@ -9,12 +9,12 @@ use super::message::Message;
 use super::queue::{Queue, QueueId, QueueRecord};
 use crate::storage::{Storage, StorageError, Write};
 
-/// Queues by name.
-pub(super) const QUEUES: &str = "queue";
+/// Queues by name; what sessions keep for their clients is in a space called `queue`.
+pub(super) const QUEUES: &str = "sqs-queue";
 /// Messages by the id of their queue and their number.
-pub(super) const MESSAGES: &str = "queue-message";
+pub(super) const MESSAGES: &str = "sqs-message";
 /// How often a message was received, by the same key; from the second time on.
-pub(super) const RECEIVES: &str = "queue-receives";
+pub(super) const RECEIVES: &str = "sqs-receives";
 
 /// A message with the time before which it is out of sight, in milliseconds since 1970.
 #[derive(Serialize, Deserialize)]
