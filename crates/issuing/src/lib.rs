@@ -8,9 +8,11 @@
 mod batch;
 mod error;
 mod ledger;
+mod list;
 mod output;
 
 pub use batch::{Batch, Item, Order, Outcome, Plan, Source, Summary, What};
 pub use error::IssuingError;
 pub use ledger::{BatchRecord, Entry, Fault, Ledger, LedgerReader, Seal, State, Verified};
+pub use list::{BadRow, DeviceList, ListError};
 pub use output::{Format, Layout, Target};
