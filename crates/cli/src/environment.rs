@@ -44,6 +44,8 @@ pub const JITP_NEW_CA_PASSPHRASE: &str = "JITP_NEW_CA_PASSPHRASE";
 pub const JITP_PKCS11_PIN: &str = "JITP_PKCS11_PIN";
 /// PKCS#11 module that leads to the token.
 pub const JITP_PKCS11_MODULE: &str = "JITP_PKCS11_MODULE";
+/// Passphrase of the device keys that a batch encrypts.
+pub const JITP_DEVICE_PASSPHRASE: &str = "JITP_DEVICE_PASSPHRASE";
 /// No colour in what is written for people.
 pub const NO_COLOR: &str = "NO_COLOR";
 
@@ -112,6 +114,10 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: JITP_PKCS11_MODULE,
         meaning: "PKCS#11 module of the token, when its URI has no `module-path`; without it p11-kit's, then SoftHSM's",
+    },
+    Variable {
+        name: JITP_DEVICE_PASSPHRASE,
+        meaning: "passphrase of device keys that `provision --format pkcs12` and `encrypted-pem` write",
     },
     Variable {
         name: NO_COLOR,

@@ -99,7 +99,8 @@ impl Failure {
     }
 
     /// The same, as the end of a batch of which something was done.
-    pub(crate) fn partial(self) -> Self {
+    #[must_use]
+    pub fn partial(self) -> Self {
         Self {
             exit: Exit::Partial,
             ..self

@@ -32,4 +32,5 @@ pub use items::Things;
 pub use name_value::NameValue;
 pub use new_ca_key::{NewCaFiles, NewCaKey, NewPassphraseFlags, ask_new_passphrase};
 pub use report::{OutputFormat, Report, Reporter};
-pub use run::{Signals, run, run_threaded};
+pub use run::{Signals, Stop, run, run_stoppable, run_threaded, until_interrupted};
+pub use screen::Bar;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::builder::Resettable;
@@ -37,17 +39,87 @@ where
     A: clap::Args,
     F: AsyncFnOnce(A, &Common) -> Result<()>,
 {
+    run_stoppable(async |arguments, common: &Common| {
+        until_interrupted(program(arguments, common)).await
+    })
+}
+
+/// Runs a program that decides itself what a signal means: by [`until_interrupted`], or by a [`Stop`].
+pub fn run_stoppable<A, F>(program: F) -> ExitCode
+where
+    A: clap::Args,
+    F: AsyncFnOnce(A, &Common) -> Result<()>,
+{
     start(
         async |arguments, common: &Common| {
-            end_what_does_not_end();
-            let mut signals = Signals::listen()?;
-            tokio::select! {
-                outcome = program(arguments, common) => outcome.map(|()| Exit::Done as u8),
-                exit = signals.next() => Err(Failure::interrupted(exit)),
-            }
+            program(arguments, common).await.map(|()| Exit::Done as u8)
         },
         || Builder::new_current_thread().enable_all().build(),
     )
+}
+
+/// Does something until it ends, or SIGINT or SIGTERM arrives.
+///
+/// # Errors
+/// Its own failure, or that it was interrupted.
+pub async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    end_what_does_not_end();
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        outcome = work => outcome,
+        exit = signals.next() => Err(Failure::interrupted(exit)),
+    }
+}
+
+/// For a program that brings what is under way to its end: the first SIGINT or SIGTERM is noted, and the second ends the
+/// program at once.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    terminated: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Listens from now on.
+    pub fn listen() -> Self {
+        let stop = Self::default();
+        let heard = stop.clone();
+        let watch = move || {
+            let Ok(runtime) = Builder::new_current_thread().enable_all().build() else {
+                return;
+            };
+            runtime.block_on(async {
+                let Ok(mut signals) = Signals::listen() else {
+                    return;
+                };
+                let exit = signals.next().await;
+                heard
+                    .terminated
+                    .store(exit == Exit::Terminated, Ordering::Relaxed);
+                heard.asked.store(true, Ordering::Relaxed);
+                std::process::exit(signals.next().await as i32);
+            });
+        };
+        // Without that thread signals end the program as they end any other.
+        let _ = std::thread::Builder::new().spawn(watch);
+        stop
+    }
+
+    /// Whether to stop.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.asked
+    }
+
+    /// The failure of a program that stopped because it was told to; nothing if it was not.
+    pub fn failure(&self) -> Option<Failure> {
+        let exit = match self.terminated.load(Ordering::Relaxed) {
+            true => Exit::Terminated,
+            false => Exit::Interrupted,
+        };
+        self.asked
+            .load(Ordering::Relaxed)
+            .then(|| Failure::interrupted(exit))
+    }
 }
 
 /// Runs a program that serves many connections, on half of the cores: the other half is for those who

@@ -48,18 +48,18 @@ impl Write for Screen {
 
 /// A progress bar, on the screen until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Bar(ProgressBar);
+pub struct Bar(ProgressBar);
 
 impl Bar {
     /// A bar over `total` things, whose word is `things`; without a total, a count. `visible` it is on a terminal only.
-    pub(crate) fn show(total: Option<usize>, things: String, visible: bool) -> Self {
+    pub fn show(total: Option<usize>, things: String, visible: bool) -> Self {
         let target = match visible && is_screen() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         };
         let bar = ProgressBar::with_draw_target(total.map(|total| total as u64), target);
         let template = match total {
-            Some(_) => "{bar:32} {pos}/{len} {msg} {eta}",
+            Some(_) => "{bar:32} {pos}/{len} {msg} {per_sec} {eta}",
             None => "{spinner} {pos} {msg} {elapsed}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -74,12 +74,12 @@ impl Bar {
     }
 
     /// One more is done.
-    pub(crate) fn advance(&self) {
+    pub fn advance(&self) {
         self.0.inc(1);
     }
 
-    /// Writes something else to the terminal, above the bar. Nothing may be said on [`Screen`] meanwhile.
-    pub(crate) fn above<R>(&self, write: impl FnOnce() -> R) -> R {
+    /// Writes something else to the terminal, above the bar. Nothing may be said meanwhile.
+    pub fn above<R>(&self, write: impl FnOnce() -> R) -> R {
         self.0.suspend(write)
     }
 }

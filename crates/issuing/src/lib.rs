@@ -10,9 +10,13 @@ mod error;
 mod ledger;
 mod list;
 mod output;
+mod reports;
+mod sources;
 
-pub use batch::{Batch, Item, Order, Outcome, Plan, Source, Summary, What};
+pub use batch::{Batch, Item, Order, Outcome, Passphrase, Plan, Source, Summary, What};
 pub use error::IssuingError;
 pub use ledger::{BatchRecord, Entry, Fault, Ledger, LedgerReader, Seal, State, Verified};
 pub use list::{BadRow, DeviceList, ListError};
 pub use output::{Format, Layout, Target};
+pub use reports::{Junit, Manifest};
+pub use sources::{Named, Numbered, NumberedError};

@@ -80,6 +80,7 @@ impl Factory {
             target,
             reissue: false,
             abandon: false,
+            passphrase: None,
             threads: NonZero::new(2).unwrap(),
         }
     }

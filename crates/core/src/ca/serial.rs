@@ -55,6 +55,9 @@ impl SerialNumber {
 pub struct Instance(u8);
 
 impl Instance {
+    /// That of a CA's only ledger.
+    pub const FIRST: Self = Self(1);
+
     /// `None` for 0, which would shorten the serial number, and above 127, which would make it negative.
     pub fn new(number: u8) -> Option<Self> {
         (1..=0x7f).contains(&number).then_some(Self(number))

@@ -10,6 +10,7 @@ mod worker;
 
 use std::{
     collections::HashMap,
+    fmt,
     num::NonZero,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
@@ -20,6 +21,7 @@ use jitp_core::{
     certificate::CertificateId,
 };
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use crate::{
     error::IssuingError,
@@ -79,8 +81,20 @@ pub struct Plan {
     pub reissue: bool,
     /// Whether what an interrupted batch has reserved is void when its outputs are gone.
     pub abandon: bool,
+    /// What encrypts keys, in the formats that do.
+    pub passphrase: Option<Passphrase>,
     /// Threads that make keys and sign.
     pub threads: NonZero<usize>,
+}
+
+/// A passphrase, wiped when it is dropped.
+#[derive(Clone)]
+pub struct Passphrase(pub Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 /// What became of one device.
@@ -265,7 +279,8 @@ impl Batch<'_> {
         for item in source.items() {
             let device = item.what.device();
             for format in item.formats.as_ref().unwrap_or(&target.formats) {
-                for file in format.files(device) {
+                let requested = matches!(item.what, What::Certify(_));
+                for file in format.files(device, requested) {
                     if !matches!(folder.look(device, &file)?, Condition::Absent) {
                         return Err(IssuingError::Exists {
                             path: folder.path(device, &file),
@@ -305,13 +320,16 @@ impl Batch<'_> {
 impl OpenBatch {
     /// The files of a device, as they are named to people.
     pub(crate) fn files(&self, device: &str, formats: &[Format], requested: bool) -> Vec<PathBuf> {
-        let files = formats.iter().flat_map(|format| {
-            let files = format.files(device);
-            // The key of a request is not in them.
-            let skipped = usize::from(requested);
-            files.into_iter().skip(skipped)
-        });
-        files
+        let files = formats
+            .iter()
+            .flat_map(|format| format.files(device, requested));
+        let mut seen = Vec::new();
+        for file in files {
+            if !seen.contains(&file) {
+                seen.push(file);
+            }
+        }
+        seen.into_iter()
             .map(|file| match self.target.layout {
                 Layout::Tar => PathBuf::from(file),
                 _ => self.target.path.join(self.target.place(device, &file)),

@@ -61,7 +61,13 @@ pub(super) fn run(
         issuer: run.issuer,
         key_type: run.plan.key_type,
         target,
-        maker: Maker::default(),
+        maker: Maker {
+            passphrase: run
+                .plan
+                .passphrase
+                .as_ref()
+                .map(|passphrase| passphrase.0.as_slice()),
+        },
         folder,
         time: OffsetDateTime::now_utc().unix_timestamp().unsigned_abs(),
     };

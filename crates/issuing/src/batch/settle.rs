@@ -114,7 +114,7 @@ fn take_away(folder: &Folder<'_>, row: &Reserved) -> Result<(), IssuingError> {
         Condition::Absent => {}
     }
     for format in Format::ALL {
-        for file in format.files(&row.device) {
+        for file in format.files(&row.device, false) {
             if matches!(folder.look(&row.device, &file)?, Condition::File(_)) {
                 folder.remove(&row.device, &file)?;
             }

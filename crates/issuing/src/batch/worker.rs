@@ -70,7 +70,7 @@ pub(super) struct Shop<'a> {
     pub(super) issuer: &'a DeviceIssuer<'a>,
     pub(super) key_type: KeyType,
     pub(super) target: &'a Target,
-    pub(super) maker: Maker,
+    pub(super) maker: Maker<'a>,
     /// Where the files go, unless they go into an archive.
     pub(super) folder: Option<Folder<'a>>,
     /// The time of an archive's members, seconds since 1970.
