@@ -5,7 +5,7 @@ TARGET_DIR  := $(or $(CARGO_TARGET_DIR),target)
 PREFIX      ?= /usr/local
 DESTDIR     ?=
 
-PROGRAMS    := create-root create-intermediate register provision pub sub \
+PROGRAMS    := create-root create-intermediate register provision ledger pub sub \
                create-thing delete-thing enable-certificate disable-certificate device-status thing-certificates sweep ca \
                fleet-provision needs-renewal create-claim template teardown environment deploy queue lint \
                iot-local

@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_network;
+mod batches;
 mod cas;
 mod claims;
 mod contract;
