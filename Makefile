@@ -111,7 +111,7 @@ check: prerequisites ## what must be true before a change lands
 	@test -z "$$(git status --porcelain)" || { echo "make: the working tree is not clean:" >&2; git status --short >&2; exit 1; }
 
 bench: programs ## measure us and the peers side by side
-	$(CARGO) bench --locked --workspace --bench microbenchmarks --bench programs --bench claim
+	$(CARGO) bench --locked --workspace --bench microbenchmarks --bench programs --bench claim --bench batch
 	tests/interop/setup.sh mosquitto
 	$(CARGO) bench --locked --workspace --bench broker
 	tests/witnesses/run.sh calls

@@ -260,8 +260,10 @@ pub(super) async fn provision(
             unsaid = records.add_bad(bad).err();
         }
     }
+    let finished = summary.finished;
     let failure = verdict(summary, &wanted, unsaid, &stop, common);
-    records.publish(failure.as_ref())?;
+    // What is bad has cases of its own.
+    records.publish(failure.as_ref().filter(|_| !finished))?;
     failure.map_or(Ok(()), Err)
 }
 

@@ -136,9 +136,9 @@ async fn issue(store: &Store, arguments: &One<'_>, common: &Common) -> Result<St
     let ca = arguments.signing.load(store, common).await?;
     let profile = arguments.certificate.profile();
     let now = OffsetDateTime::now_utc();
-    // A CA that has a ledger signs nothing without it.
+    // A CA that has a ledger signs nothing without it, and one under a quota is counted in it.
     let ledger = arguments.signing.ledger(store);
-    if ledger.exists() {
+    if ledger.exists() || ca.quota().is_some() {
         let mut ledger = Ledger::open(&ledger, ca.certificate(), Instance::FIRST)?;
         return issue_in(&mut ledger, &ca, subject, arguments, store);
     }

@@ -324,3 +324,33 @@ async fn a_line_is_registered_and_its_devices_get_in() {
         station.run("provision", &signed).await.ok();
     }
 }
+
+#[test]
+fn the_ledger_counts_against_the_quota() {
+    let folder = Folder::new();
+    make_line(&folder);
+    let many = |count: &str, start: &str| {
+        folder.run(
+            "provision",
+            &[
+                "--ca", "line-4", "--prefix", "pump-", "--count", count, "--start", start, "--out",
+                "out",
+            ],
+        )
+    };
+    let refusal = many("11", "1").fails(6);
+    assert!(
+        refusal.contains("10 devices; 0 are made, and 11 more are asked for"),
+        "{refusal}"
+    );
+    assert!(!folder.path("out").exists());
+    many("8", "1").ok();
+    many("8", "1").ok();
+    folder.run("provision", &["pump-a", "line-4"]).ok();
+    let refusal = many("2", "20").fails(6);
+    assert!(refusal.contains("9 are made, and 2 more"), "{refusal}");
+    folder.run("provision", &["pump-b", "line-4"]).ok();
+    let refusal = folder.run("provision", &["pump-c", "line-4"]).fails(6);
+    assert!(refusal.contains("10 are made, and 1 more"), "{refusal}");
+    assert!(!folder.path("pump-c.key").exists());
+}

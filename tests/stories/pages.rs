@@ -122,6 +122,25 @@ async fn keeping_the_ca_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn issuing_many_devices() {
+    let station = Station::start().await;
+    prepare(&station, &[]);
+    let script = commands(include_str!("../../docs/issuing.md"));
+    assert!(script.lines().count() >= 12, "{script}");
+    let (code, shown) = run(&station, &script);
+    assert_eq!(code, 0, "{shown}");
+    for expected in [
+        "batch 2: 1000 issued",
+        "valve-2\tissued\t",
+        "pump-1\tissued\t",
+        "sensor-0017\tissued\t",
+        "issued\t2003",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn looking_after_things() {
     let station = Station::registered().await;
     prepare(&station, &[]);

@@ -2,7 +2,7 @@
 
 use super::{
     CaError, CertificateAuthority, Certified, DeviceRequest, DeviceSubject, IssuedCertificate,
-    IssuedDevice, PrivateKey, SerialNumber,
+    IssuedDevice, PrivateKey, Quota, SerialNumber,
     draft::{CertifiedKey, Kind, Name, Request, Stencil},
     key_id,
     public_half::PublicHalf,
@@ -18,6 +18,11 @@ pub struct DeviceIssuer<'a> {
 }
 
 impl DeviceIssuer<'_> {
+    /// The quota that the CA keeps to.
+    pub fn quota(&self) -> Option<&Quota> {
+        self.ca.quota()
+    }
+
     /// Signs the certificate of a device whose key is at hand, under a serial number that nobody else may use.
     ///
     /// # Errors

@@ -17,8 +17,9 @@ use std::{
 };
 
 use jitp_core::{
-    ca::{CertificateAuthority, DeviceRequest, DeviceSubject, KeyType, Window},
+    ca::{CaError, CertificateAuthority, DeviceRequest, DeviceSubject, KeyType, Window},
     certificate::CertificateId,
+    names::ThingName,
 };
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -40,11 +41,16 @@ pub enum What {
 
 impl What {
     /// The device.
-    pub fn device(&self) -> &str {
+    pub fn thing_name(&self) -> &ThingName {
         match self {
-            Self::Make(subject) => subject.thing_name().as_str(),
-            Self::Certify(request) => request.thing_name().as_str(),
+            Self::Make(subject) => subject.thing_name(),
+            Self::Certify(request) => request.thing_name(),
         }
+    }
+
+    /// The device's name.
+    pub fn device(&self) -> &str {
+        self.thing_name().as_str()
     }
 }
 
@@ -169,6 +175,10 @@ impl Batch<'_> {
             _ => (self.begin(request, source, now)?, false),
         };
         let issuer = self.ca.device_issuer(open.window, now)?;
+        let left = match self.ca.quota() {
+            Some(quota) => Some(quota.count().saturating_sub(self.ledger.issued()?)),
+            None => None,
+        };
         let mut summary = Summary {
             batch: open.batch,
             ..Summary::default()
@@ -180,6 +190,7 @@ impl Batch<'_> {
                 plan: self.plan,
                 open: &open,
                 resumed,
+                left,
                 stop,
                 summary: &mut summary,
             },
@@ -202,6 +213,7 @@ impl Batch<'_> {
         source: &dyn Source,
         now: OffsetDateTime,
     ) -> Result<OpenBatch, IssuingError> {
+        self.check_quota(source)?;
         self.check_devices(source)?;
         self.check_keys(source)?;
         self.check_files(source)?;
@@ -215,6 +227,22 @@ impl Batch<'_> {
             },
             now,
         )
+    }
+
+    /// All of it fits into the quota of the CA, or nothing is begun.
+    fn check_quota(&self, source: &dyn Source) -> Result<(), IssuingError> {
+        let Some(quota) = self.ca.quota() else {
+            return Ok(());
+        };
+        let mut asked = 0;
+        for item in source.items() {
+            asked += 1;
+            quota
+                .check_name(item.what.thing_name())
+                .map_err(CaError::from)?;
+        }
+        let allowed = quota.check_count(self.ledger.issued()?, asked);
+        Ok(allowed.map_err(CaError::from)?)
     }
 
     fn check_devices(&self, source: &dyn Source) -> Result<(), IssuingError> {

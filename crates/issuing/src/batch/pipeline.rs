@@ -8,7 +8,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use jitp_core::{
-    ca::{DeviceIssuer, KeyType},
+    ca::{CaError, DeviceIssuer, KeyType},
     certificate::CertificateId,
 };
 use time::OffsetDateTime;
@@ -30,6 +30,8 @@ pub(super) struct Run<'a, 'b> {
     pub(super) plan: &'a Plan,
     pub(super) open: &'a OpenBatch,
     pub(super) resumed: bool,
+    /// How many certificates the CA may sign yet, if it is under a quota.
+    pub(super) left: Option<u64>,
     pub(super) stop: &'a AtomicBool,
     pub(super) summary: &'a mut Summary,
 }
@@ -259,6 +261,13 @@ impl Coordinator<'_, '_, '_, '_> {
                 },
             })
             .collect();
+        let asked = reservations.len() as u64;
+        if let (Some(left), Some(quota)) = (&mut self.run.left, self.run.issuer.quota()) {
+            // A batch that was begun under a larger quota, or beside which others have issued.
+            let issued = quota.count() - *left;
+            quota.check_count(issued, asked).map_err(CaError::from)?;
+            *left -= asked;
+        }
         let reissue = self.run.plan.reissue;
         let taken = self
             .run
