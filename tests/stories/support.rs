@@ -44,7 +44,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 24] = [
+pub(crate) const PROGRAMS: [&str; 25] = [
     "create-root",
     "create-intermediate",
     "register",
