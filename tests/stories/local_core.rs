@@ -74,7 +74,7 @@ fn two_functions_of_one_name_are_one_too_many() {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill")
         .args([&format!("-{name}"), &child.id().to_string()])
         .status()
@@ -91,7 +91,7 @@ fn wait_for_line(child: &mut Child) -> String {
 }
 
 /// A running core. One that a failing test leaves behind is killed.
-struct Core(Child);
+pub(crate) struct Core(pub(crate) Child);
 
 impl Core {
     /// Ends it in good order.
@@ -101,7 +101,7 @@ impl Core {
     }
 
     /// Ends it without giving it a chance to do anything.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         signal(&self.0, "KILL");
         self.0.wait().expect("ends");
     }
@@ -116,7 +116,7 @@ impl Drop for Core {
 }
 
 /// Starts `iot-local serve` on free ports and answers its control port too.
-fn serve(folder: &Folder, extra: &[&str]) -> (Core, String) {
+pub(crate) fn serve(folder: &Folder, extra: &[&str]) -> (Core, String) {
     let mut arguments = vec!["serve", "--control-port", "0", "--mqtt-port", "0"];
     arguments.extend(extra);
     let mut child = folder

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jitp_core::rule::Evaluation;
+use jitp_core::rule::{Evaluation, Substitution};
 
 use super::engine::Engine;
 use super::failure::Failure;
 use super::inlet::{Job, Origin};
 use super::republish::{self, MOST_REPUBLISHED, filled};
 use crate::account::permissions::Behalf;
-use crate::account::rules::{Action, SERVICE};
+use crate::account::rules::{Action, Republish, SERVICE};
 use crate::account::{State, TopicRule};
 use crate::functions::Caller;
 use crate::sqs::{Message, Queue, forbidden_character};
@@ -38,28 +38,28 @@ impl Engine {
         output: &[u8],
     ) -> Result<Rest, Failure> {
         match action {
-            Action::Sqs { .. } => self.send(occasion, action, output),
-            Action::Lambda { .. } => self.invoke(occasion, action, output),
-            Action::Republish(_) => self.republish(occasion, action, output),
-            Action::S3 { .. } => self.put_object(occasion, action, output),
+            Action::Sqs {
+                queue_url,
+                role,
+                base64,
+            } => self.send(occasion, output, queue_url, role, *base64),
+            Action::Lambda { function_arn } => self.invoke(occasion, output, function_arn),
+            Action::Republish(action) => self.republish(occasion, output, action),
+            Action::S3 { bucket, key, role } => {
+                self.put_object(occasion, output, bucket, key, role)
+            }
         }
     }
 
-    fn send(&mut self, on: &Occasion<'_>, action: &Action, output: &[u8]) -> Result<Rest, Failure> {
-        let Action::Sqs {
-            queue_url,
-            role,
-            base64,
-        } = action
-        else {
-            return Ok(None);
-        };
-        let failure = |resource: &str, code, why| Failure {
-            action: "SqsAction",
-            resource: resource.to_owned(),
-            code,
-            why,
-        };
+    fn send(
+        &mut self,
+        on: &Occasion<'_>,
+        output: &[u8],
+        queue_url: &Substitution,
+        role: &str,
+        base64: bool,
+    ) -> Result<Rest, Failure> {
+        let failure = Failure::of("SqsAction");
         let url = filled(on.evaluation, queue_url).map_err(|why| failure("", EVALUATION, why))?;
         let Some(queue) = self.queues.of_url(&url) else {
             let why = format!("there is no queue {url}");
@@ -106,18 +106,10 @@ impl Engine {
     fn invoke(
         &mut self,
         on: &Occasion<'_>,
-        action: &Action,
         output: &[u8],
+        function_arn: &Substitution,
     ) -> Result<Rest, Failure> {
-        let Action::Lambda { function_arn } = action else {
-            return Ok(None);
-        };
-        let failure = |resource: &str, code, why| Failure {
-            action: "LambdaAction",
-            resource: resource.to_owned(),
-            code,
-            why,
-        };
+        let failure = Failure::of("LambdaAction");
         let arn =
             filled(on.evaluation, function_arn).map_err(|why| failure("", EVALUATION, why))?;
         if serde_json::from_slice::<serde::de::IgnoredAny>(output).is_err() {
@@ -137,18 +129,10 @@ impl Engine {
     fn republish(
         &mut self,
         on: &Occasion<'_>,
-        action: &Action,
         output: &[u8],
+        action: &Republish,
     ) -> Result<Rest, Failure> {
-        let Action::Republish(action) = action else {
-            return Ok(None);
-        };
-        let failure = |resource: &str, code, why| Failure {
-            action: "RepublishAction",
-            resource: resource.to_owned(),
-            code,
-            why,
-        };
+        let failure = Failure::of("RepublishAction");
         let topic = republish::topic(on.evaluation, action)
             .map_err(|why| failure("", "RULE_TOPIC_REFUSED", why))?;
         let resource = on.state.scope.arn("topic", &topic);
@@ -176,18 +160,12 @@ impl Engine {
     fn put_object(
         &mut self,
         on: &Occasion<'_>,
-        action: &Action,
         output: &[u8],
+        bucket: &Substitution,
+        key: &Substitution,
+        role: &str,
     ) -> Result<Rest, Failure> {
-        let Action::S3 { bucket, key, role } = action else {
-            return Ok(None);
-        };
-        let failure = |resource: &str, code, why| Failure {
-            action: "S3Action",
-            resource: resource.to_owned(),
-            code,
-            why,
-        };
+        let failure = Failure::of("S3Action");
         let bucket = filled(on.evaluation, bucket).map_err(|why| failure("", EVALUATION, why))?;
         let key = filled(on.evaluation, key).map_err(|why| failure(&bucket, EVALUATION, why))?;
         let resource = format!("arn:aws:s3:::{bucket}/{key}");

@@ -20,6 +20,18 @@ pub(super) struct Failure {
     pub(super) why: String,
 }
 
+impl Failure {
+    /// Makes failures of one kind of action, of a resource, a code and a sentence.
+    pub(super) fn of(action: &'static str) -> impl Fn(&str, &'static str, String) -> Self {
+        move |resource, code, why| Self {
+            action,
+            resource: resource.to_owned(),
+            code,
+            why,
+        }
+    }
+}
+
 /// What the error action gets: one message for a rule and the message that triggered it.
 pub(super) fn report(job: &Job, rule: &TopicRule, trace_id: &str, failures: &[Failure]) -> Vec<u8> {
     let failures: Vec<_> = failures
