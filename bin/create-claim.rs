@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use jitp_cli::{CaKeyFlags, Common, Failure, Report, Result};
 use jitp_cloud::{Change, Cloud, CloudSettings, NewClaim, claim_policy_name};
-use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, Validity};
+use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, SelfSigned, Validity};
+use jitp_core::certificate::Certificate;
 use jitp_core::names::{CaName, PolicyName, TemplateName, ThingName};
 use jitp_core::store::{Files, Store};
 use serde::Serialize;
@@ -160,7 +161,7 @@ async fn permanent(
             let profile = Profile::device()
                 .with_key_type(arguments.key_type)
                 .with_validity(arguments.validity);
-            claim_files::issue(store, claim, ca.as_ref(), &profile, now)?
+            issue(store, claim, ca.as_ref(), &profile, now)?
         }
     };
     let policy = match &arguments.policy {
@@ -209,6 +210,28 @@ async fn permanent(
         policy: Some(policy),
         ..line(claim, arguments, id, &store.claim_files(claim))
     })
+}
+
+/// Key and certificate are on the disk before AWS hears of them.
+fn issue(
+    store: &Store,
+    claim: &ThingName,
+    ca: Option<&CertificateAuthority>,
+    profile: &Profile,
+    now: OffsetDateTime,
+) -> Result<Certificate> {
+    match ca {
+        Some(ca) => {
+            let issued = ca.issue(claim, profile, now)?;
+            store.save_claim(
+                claim,
+                issued.private_key(),
+                &issued.certificate().chain_pem(),
+            )?;
+            Ok(Certificate::from_der(issued.certificate().der())?)
+        }
+        None => claim_files::save(store, claim, &SelfSigned::create(claim, profile, now)?),
+    }
 }
 
 fn line(claim: &ThingName, arguments: &Arguments, certificate_id: String, files: &Files) -> Line {

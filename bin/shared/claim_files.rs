@@ -1,7 +1,7 @@
 //! The files of a claim: looked at, and made.
 
 use jitp_cli::{Failure, Result};
-use jitp_core::ca::{CertificateAuthority, Profile, SelfSigned};
+use jitp_core::ca::{CertificateAuthority, SelfSigned};
 use jitp_core::certificate::Certificate;
 use jitp_core::failure::Class;
 use jitp_core::names::ThingName;
@@ -29,28 +29,8 @@ pub(crate) fn check(
     Err(Failure::new(Class::Conflict, message).hint(hint))
 }
 
-/// Key and certificate are on the disk before AWS hears of them.
-pub(crate) fn issue(
-    store: &Store,
-    claim: &ThingName,
-    ca: Option<&CertificateAuthority>,
-    profile: &Profile,
-    now: OffsetDateTime,
-) -> Result<Certificate> {
-    match ca {
-        Some(ca) => {
-            let issued = ca.issue(claim, profile, now)?;
-            store.save_claim(
-                claim,
-                issued.private_key(),
-                &issued.certificate().chain_pem(),
-            )?;
-            Ok(Certificate::from_der(issued.certificate().der())?)
-        }
-        None => {
-            let made = SelfSigned::create(claim, profile, now)?;
-            store.save_claim(claim, made.private_key(), &made.certificate().to_pem())?;
-            Ok(made.certificate().clone())
-        }
-    }
+/// Writes a claim that signed itself.
+pub(crate) fn save(store: &Store, claim: &ThingName, made: &SelfSigned) -> Result<Certificate> {
+    store.save_claim(claim, made.private_key(), &made.certificate().to_pem())?;
+    Ok(made.certificate().clone())
 }

@@ -4,10 +4,10 @@ use jitp_cli::{Common, Failure, Reporter, Result, read_package, read_text};
 use jitp_cloud::{
     Change, Cloud, Environment, EnvironmentError, Hook, HookError, NewClaim, Part, PartState,
 };
-use jitp_core::ca::Profile;
+use jitp_core::ca::{Profile, SelfSigned};
 use jitp_core::failure::Class;
 use jitp_core::names::{PolicyName, ThingName};
-use jitp_core::store::Store;
+use jitp_core::store::{DeviceIdentity, Store};
 use time::OffsetDateTime;
 
 use crate::{Line, Names, Wanted, claim_files};
@@ -18,6 +18,9 @@ const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
 } else {
     "x86_64"
 };
+
+/// Searchable attributes that a thing type may have (AWS General Reference, "AWS IoT Core thing limits").
+const MOST_SEARCHABLE: usize = 3;
 
 /// The environment of these names, without a hook.
 pub(crate) fn named(names: &Names) -> Environment {
@@ -70,6 +73,12 @@ pub(crate) fn read(wanted: &Wanted) -> Result<Environment> {
     environment
         .searchable_attributes
         .retain(|name| !name.is_empty());
+    let searchable = environment.searchable_attributes.len();
+    if searchable > MOST_SEARCHABLE {
+        let message = format!("{searchable} searchable attributes are given");
+        let hint = format!("AWS IoT takes {MOST_SEARCHABLE} of a thing type");
+        return Err(Failure::usage(message).hint(hint));
+    }
     environment.events = wanted.events.clone();
     Ok(environment)
 }
@@ -81,19 +90,34 @@ fn claim_name(wanted: &Wanted) -> Result<ThingName> {
     }
 }
 
+/// The claim of an environment.
+enum Claim {
+    /// It is there, and can be used.
+    Present(DeviceIdentity),
+    /// It is not on the disk yet.
+    New(SelfSigned),
+}
+
+impl Claim {
+    /// Made before anything else, so that nothing is made for a claim that cannot be.
+    fn of(store: &Store, name: &ThingName, wanted: &Wanted, now: OffsetDateTime) -> Result<Self> {
+        let Some(present) = store.load_claim(name)? else {
+            let profile = Profile::device().with_validity(wanted.validity);
+            return Ok(Self::New(SelfSigned::create(name, &profile, now)?));
+        };
+        claim_files::check(&present, store, name, None, now)?;
+        Ok(Self::Present(present))
+    }
+}
+
 pub(crate) async fn apply(
     cloud: &Cloud,
     environment: &Environment,
     wanted: &Wanted,
     common: &Common,
 ) -> Result<()> {
-    let (store, claim) = (Store::open(&common.dir)?, claim_name(wanted)?);
-    let now = OffsetDateTime::now_utc();
-    let present = store.load_claim(&claim)?;
-    // Nothing is made for a claim that could not be used.
-    if let Some(present) = &present {
-        claim_files::check(present, &store, &claim, None, now)?;
-    }
+    let (store, name) = (Store::open(&common.dir)?, claim_name(wanted)?);
+    let claim = Claim::of(&store, &name, wanted, OffsetDateTime::now_utc())?;
     let place = cloud.place().await?;
     let parts = Part::all(environment);
     // What is somebody else's, or cannot be, is found before the first change.
@@ -119,13 +143,9 @@ pub(crate) async fn apply(
         // The claim is still to be made too.
         .map_err(|failure| failure.context(left(parts.len() - done)))?;
     }
-    let new = present.is_none();
-    let certificate = match present {
-        Some(present) => present.certificate().clone(),
-        None => {
-            let profile = Profile::device().with_validity(wanted.validity);
-            claim_files::issue(&store, &claim, None, &profile, now)?
-        }
+    let (certificate, new) = match claim {
+        Claim::Present(present) => (present.certificate().clone(), false),
+        Claim::New(made) => (claim_files::save(&store, &name, &made)?, true),
     };
     let created = cloud
         .create_claim(&NewClaim {
@@ -136,17 +156,17 @@ pub(crate) async fn apply(
         })
         .await
         .map_err(|stopped| {
-            Failure::from(stopped.error).context(format!("claim {claim}: run again to go on"))
+            Failure::from(stopped.error).context(format!("claim {name}: run again to go on"))
         })?;
     if created.status.as_str() != "ACTIVE" {
         common.warn(format!(
-            "{claim}: the claim certificate is {}; somebody has locked it out, and it stays so",
+            "{name}: the claim certificate is {}; somebody has locked it out, and it stays so",
             created.status
         ));
     }
     reporter.line(&Line {
         kind: "claim",
-        name: claim.to_string(),
+        name: name.to_string(),
         outcome: match (new, created.change) {
             (true, _) => "created",
             (false, Change::Unchanged) => "unchanged",
@@ -163,6 +183,8 @@ pub(crate) async fn plan(
     wanted: &Wanted,
     common: &Common,
 ) -> Result<()> {
+    let (store, name) = (Store::open(&common.dir)?, claim_name(wanted)?);
+    let claim = Claim::of(&store, &name, wanted, OffsetDateTime::now_utc())?;
     let place = cloud.place().await?;
     let mut reporter = common.listing();
     let mut changes = 0;
@@ -171,11 +193,9 @@ pub(crate) async fn plan(
         changes += usize::from(state.change != Change::Unchanged);
         line(&mut reporter, part, environment, to(state.change), &state)?;
     }
-    let (store, claim) = (Store::open(&common.dir)?, claim_name(wanted)?);
-    let change = match store.load_claim(&claim)? {
-        None => Change::Created,
-        Some(present) => {
-            claim_files::check(&present, &store, &claim, None, OffsetDateTime::now_utc())?;
+    let change = match claim {
+        Claim::New(_) => Change::Created,
+        Claim::Present(present) => {
             let attached = match cloud
                 .certificate(present.certificate().id().as_str())
                 .await?
@@ -192,7 +212,7 @@ pub(crate) async fn plan(
     changes += usize::from(change != Change::Unchanged);
     reporter.line(&Line {
         kind: "claim",
-        name: claim.to_string(),
+        name: name.to_string(),
         outcome: to(change),
         reason: None,
     })?;

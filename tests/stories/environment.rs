@@ -234,6 +234,12 @@ async fn what_could_not_work_is_found_before_anything_is_made() {
             2,
             "AWS_REGION",
         ),
+        (with(&["--no-hook", "--validity", "0"]), 2, "0 days"),
+        (
+            with(&["--no-hook", "--searchable-attributes", "a,b,c,d"]),
+            2,
+            "4 searchable",
+        ),
         (with(&["--no-hook", "--body", "broken.json"]), 3, "JSON"),
         (
             with(&["--no-hook", "--body", "no-certificate.json"]),

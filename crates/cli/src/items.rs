@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::str::FromStr;
 
 use clap::Args;
@@ -64,20 +64,34 @@ impl fmt::Display for Argument {
     }
 }
 
+/// Longer than any line that our programs print. What has no line ends is no list, and is not read to its end.
+const LONGEST_LINE: u64 = 64 * 1024;
+
 /// One name a line: what our own programs print can be passed on.
-fn read_list(list: impl BufRead) -> Result<Vec<ThingName>> {
+fn read_list(mut list: impl BufRead) -> Result<Vec<ThingName>> {
     let mut names = Vec::new();
-    for (index, line) in list.lines().enumerate() {
-        let line = line.map_err(|error| Failure::io("cannot read the list on stdin", &error))?;
-        let name = line.split('\t').next().unwrap_or_default().trim();
-        if name.is_empty() {
-            continue;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let mut bounded = list.by_ref().take(LONGEST_LINE);
+        let length = bounded
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Failure::io("cannot read the list on stdin", &error))?;
+        if length == 0 {
+            break;
         }
-        let name = name.parse().map_err(|error: NameError| {
-            let message = format!("line {} of the list on stdin: {error}", index + 1);
+        let wrong = |why: &dyn fmt::Display| {
+            let message = format!("line {number} of the list on stdin: {why}");
             Failure::new(Class::Configuration, message)
-        })?;
-        names.push(name);
+        };
+        if length as u64 == LONGEST_LINE {
+            return Err(wrong(&"it is no list: the line does not end"));
+        }
+        let text = std::str::from_utf8(&line).map_err(|_| wrong(&"it is no text"))?;
+        let name = text.split('\t').next().unwrap_or_default().trim();
+        if !name.is_empty() {
+            names.push(name.parse().map_err(|error: NameError| wrong(&error))?);
+        }
     }
     Ok(names)
 }
@@ -93,5 +107,10 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         let failure = read_list("a\nno such name!\n".as_bytes()).expect_err("a bad name");
         assert!(failure.message().starts_with("line 2 "), "{failure:?}");
+        for wrong in [&b"a\n\xff\n"[..], &[b"a\n", &[b'a'; 100_000][..]].concat()] {
+            let failure = read_list(wrong).expect_err("no list");
+            assert!(failure.message().starts_with("line 2 "), "{failure:?}");
+            assert_eq!(failure.exit(), crate::Exit::Configuration);
+        }
     }
 }

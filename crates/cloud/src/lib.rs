@@ -34,7 +34,7 @@ mod twins;
 mod waiting;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -167,13 +167,14 @@ fn account_id(text: &str) -> Result<String, String> {
 /// A connection to the control plane of one account in one region.
 #[derive(Clone, Debug)]
 pub struct Cloud {
-    cloudformation: aws_sdk_cloudformation::Client,
-    iam: aws_sdk_iam::Client,
     iot: aws_sdk_iot::Client,
-    lambda: aws_sdk_lambda::Client,
-    s3: aws_sdk_s3::Client,
-    sqs: aws_sdk_sqs::Client,
     sts: aws_sdk_sts::Client,
+    // Made when they are first asked for: a program that never does is spared their code.
+    cloudformation: OnceLock<aws_sdk_cloudformation::Client>,
+    iam: OnceLock<aws_sdk_iam::Client>,
+    lambda: OnceLock<aws_sdk_lambda::Client>,
+    s3: OnceLock<aws_sdk_s3::Client>,
+    sqs: OnceLock<aws_sdk_sqs::Client>,
     /// What further clients are made of.
     config: SdkConfig,
     region: String,
@@ -224,45 +225,16 @@ impl Cloud {
             Quotas::Off => false,
         };
         let cloud = Self {
-            cloudformation: aws_sdk_cloudformation::Client::from_conf(
-                aws_sdk_cloudformation::config::Builder::from(&config)
-                    .interceptor(Bounded::CONTROL)
-                    .build(),
-            ),
-            iam: aws_sdk_iam::Client::from_conf(
-                aws_sdk_iam::config::Builder::from(&config)
-                    .interceptor(Bounded::CONTROL)
-                    .build(),
-            ),
-            lambda: aws_sdk_lambda::Client::from_conf(
-                aws_sdk_lambda::config::Builder::from(&config)
-                    .interceptor(Bounded::CONTROL)
-                    .build(),
-            ),
+            cloudformation: OnceLock::new(),
+            iam: OnceLock::new(),
+            lambda: OnceLock::new(),
             iot: aws_sdk_iot::Client::from_conf(
                 aws_sdk_iot::config::Builder::from(&config)
                     .interceptor(Bounded::CONTROL)
                     .build(),
             ),
-            s3: aws_sdk_s3::Client::from_conf(
-                aws_sdk_s3::config::Builder::from(&config)
-                    .interceptor(Bounded::CONTROL)
-                    // A package takes its time on a slow line.
-                    .timeout_config(
-                        TimeoutConfig::builder()
-                            .connect_timeout(Duration::from_secs(5))
-                            .operation_attempt_timeout(Duration::from_secs(600))
-                            .build(),
-                    )
-                    // A bucket is a host only where AWS answers.
-                    .force_path_style(!is_aws(config.endpoint_url()))
-                    .build(),
-            ),
-            sqs: aws_sdk_sqs::Client::from_conf(
-                aws_sdk_sqs::config::Builder::from(&config)
-                    .interceptor(Bounded::MESSAGES)
-                    .build(),
-            ),
+            s3: OnceLock::new(),
+            sqs: OnceLock::new(),
             sts: aws_sdk_sts::Client::from_conf(
                 aws_sdk_sts::config::Builder::from(&config)
                     .interceptor(Bounded::CONTROL)
@@ -285,6 +257,65 @@ impl Cloud {
             }
         }
         Ok(cloud)
+    }
+
+    fn cloudformation(&self) -> &aws_sdk_cloudformation::Client {
+        self.cloudformation.get_or_init(|| {
+            aws_sdk_cloudformation::Client::from_conf(
+                aws_sdk_cloudformation::config::Builder::from(&self.config)
+                    .interceptor(Bounded::CONTROL)
+                    .build(),
+            )
+        })
+    }
+
+    fn iam(&self) -> &aws_sdk_iam::Client {
+        self.iam.get_or_init(|| {
+            aws_sdk_iam::Client::from_conf(
+                aws_sdk_iam::config::Builder::from(&self.config)
+                    .interceptor(Bounded::CONTROL)
+                    .build(),
+            )
+        })
+    }
+
+    fn lambda(&self) -> &aws_sdk_lambda::Client {
+        self.lambda.get_or_init(|| {
+            aws_sdk_lambda::Client::from_conf(
+                aws_sdk_lambda::config::Builder::from(&self.config)
+                    .interceptor(Bounded::CONTROL)
+                    .build(),
+            )
+        })
+    }
+
+    fn s3(&self) -> &aws_sdk_s3::Client {
+        self.s3.get_or_init(|| {
+            aws_sdk_s3::Client::from_conf(
+                aws_sdk_s3::config::Builder::from(&self.config)
+                    .interceptor(Bounded::CONTROL)
+                    // A package takes its time on a slow line.
+                    .timeout_config(
+                        TimeoutConfig::builder()
+                            .connect_timeout(Duration::from_secs(5))
+                            .operation_attempt_timeout(Duration::from_secs(600))
+                            .build(),
+                    )
+                    // A bucket is a host only where AWS answers.
+                    .force_path_style(!is_aws(self.config.endpoint_url()))
+                    .build(),
+            )
+        })
+    }
+
+    fn sqs(&self) -> &aws_sdk_sqs::Client {
+        self.sqs.get_or_init(|| {
+            aws_sdk_sqs::Client::from_conf(
+                aws_sdk_sqs::config::Builder::from(&self.config)
+                    .interceptor(Bounded::MESSAGES)
+                    .build(),
+            )
+        })
     }
 
     /// The region calls go to.

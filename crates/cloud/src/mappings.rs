@@ -111,7 +111,7 @@ impl Cloud {
         const OPERATION: &str = "ListEventSourceMappings";
         let found = every_page(async |marker| {
             let send = || {
-                let call = self.lambda.list_event_source_mappings();
+                let call = self.lambda().list_event_source_mappings();
                 call.event_source_arn(&queue.arn)
                     .set_marker(marker.clone())
                     .send()
@@ -197,7 +197,7 @@ impl Cloud {
     async fn update_mapping(&self, uuid: &str, on: bool) -> Result<Mapping, CloudError> {
         const OPERATION: &str = "UpdateEventSourceMapping";
         let send = || {
-            let call = self.lambda.update_event_source_mapping();
+            let call = self.lambda().update_event_source_mapping();
             call.uuid(uuid).enabled(on).send()
         };
         let told = self.call(OPERATION, send).await?;
@@ -210,7 +210,7 @@ impl Cloud {
 
     async fn mapping(&self, uuid: &str) -> Result<Mapping, CloudError> {
         const OPERATION: &str = "GetEventSourceMapping";
-        let send = || self.lambda.get_event_source_mapping().uuid(uuid).send();
+        let send = || self.lambda().get_event_source_mapping().uuid(uuid).send();
         let told = self.call(OPERATION, send).await?;
         let told = EventSourceMappingConfiguration::builder()
             .set_uuid(told.uuid)

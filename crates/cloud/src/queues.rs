@@ -74,7 +74,7 @@ impl Cloud {
     /// # Errors
     /// When there is none, or a call fails.
     pub async fn queue(&self, name: &QueueName) -> Result<Queue, CloudError> {
-        let send = || self.sqs.get_queue_url().queue_name(name.as_str()).send();
+        let send = || self.sqs().get_queue_url().queue_name(name.as_str()).send();
         let url = self.call("GetQueueUrl", send).await?.queue_url;
         let url = url.ok_or_else(|| CloudError::incomplete("GetQueueUrl", "QueueUrl"))?;
         let mut attributes = self
@@ -128,7 +128,7 @@ impl Cloud {
     ) -> Result<Vec<QueueMessage>, CloudError> {
         let (most, wait) = (i32::from(most.clamp(1, 10)), wait.as_secs().min(20));
         let send = || {
-            let call = self.sqs.receive_message().queue_url(&queue.url);
+            let call = self.sqs().receive_message().queue_url(&queue.url);
             call.max_number_of_messages(most)
                 .wait_time_seconds(i32::try_from(wait).unwrap_or(20))
                 .message_system_attribute_names(MessageSystemAttributeName::All)
@@ -158,7 +158,7 @@ impl Cloud {
         let entries = entries.collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|error| unbuilt("DeleteMessageBatch", &error))?;
         let send = || {
-            let call = self.sqs.delete_message_batch().queue_url(&queue.url);
+            let call = self.sqs().delete_message_batch().queue_url(&queue.url);
             call.set_entries(Some(entries.clone())).send()
         };
         let answer = self.call("DeleteMessageBatch", send).await?;
@@ -192,7 +192,7 @@ impl Cloud {
         let entries = entries.collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|error| unbuilt("ChangeMessageVisibilityBatch", &error))?;
         let send = || {
-            let call = self.sqs.change_message_visibility_batch();
+            let call = self.sqs().change_message_visibility_batch();
             call.queue_url(&queue.url)
                 .set_entries(Some(entries.clone()))
                 .send()
@@ -208,7 +208,7 @@ impl Cloud {
         names: &[QueueAttributeName],
     ) -> Result<BTreeMap<String, String>, CloudError> {
         let send = || {
-            let call = self.sqs.get_queue_attributes().queue_url(url);
+            let call = self.sqs().get_queue_attributes().queue_url(url);
             call.set_attribute_names(Some(names.to_vec())).send()
         };
         let answer = self.call("GetQueueAttributes", send).await?;

@@ -147,7 +147,7 @@ impl Cloud {
     }
 
     async fn bring_object(&self, bucket: &str, key: &str, bytes: &[u8]) -> Result<(), CloudError> {
-        let send = || self.s3.head_object().bucket(bucket).key(key).send();
+        let send = || self.s3().head_object().bucket(bucket).key(key).send();
         match self.call("HeadObject", send).await {
             // Under the hash of its content nothing else can be.
             Ok(_) => return Ok(()),
@@ -156,7 +156,7 @@ impl Cloud {
             Err(error) => return Err(error),
         }
         let send = || {
-            let call = self.s3.put_object().bucket(bucket).key(key);
+            let call = self.s3().put_object().bucket(bucket).key(key);
             call.body(ByteStream::from(bytes.to_vec())).send()
         };
         self.call("PutObject", send).await.map(drop)

@@ -102,7 +102,7 @@ impl Cloud {
         let name = format!("deploy-{:016x}", rand::random::<u64>());
         let send = || {
             let call = self
-                .cloudformation
+                .cloudformation()
                 .create_change_set()
                 .stack_name(wanted.name);
             let call = match wanted.url {
@@ -178,7 +178,7 @@ impl Cloud {
         let (mut changes, mut marker) = (Vec::new(), None::<String>);
         loop {
             let send = || {
-                let call = self.cloudformation.describe_change_set();
+                let call = self.cloudformation().describe_change_set();
                 call.stack_name(stack)
                     .change_set_name(change_set)
                     .set_next_token(marker.clone())
@@ -213,7 +213,7 @@ impl Cloud {
     /// When a call fails.
     pub async fn withdraw(&self, proposal: &Proposal) -> Result<(), CloudError> {
         let send = || {
-            let call = self.cloudformation.delete_change_set();
+            let call = self.cloudformation().delete_change_set();
             call.change_set_name(&proposal.id)
                 .stack_name(&proposal.stack)
                 .send()
@@ -225,7 +225,7 @@ impl Cloud {
         };
         if present.is_some_and(|present| present.is_empty()) {
             let send = || {
-                self.cloudformation
+                self.cloudformation()
                     .delete_stack()
                     .stack_name(&proposal.stack)
                     .send()
@@ -247,7 +247,7 @@ impl Cloud {
         tell: impl FnMut(&StackEvent),
     ) -> Result<StackState, DeployError> {
         let send = || {
-            let call = self.cloudformation.execute_change_set();
+            let call = self.cloudformation().execute_change_set();
             call.change_set_name(&proposal.id)
                 .stack_name(&proposal.stack)
                 .send()

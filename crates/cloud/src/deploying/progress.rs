@@ -140,7 +140,7 @@ impl Cloud {
     /// When the call fails.
     pub async fn stack(&self, name: &str) -> Result<Option<StackState>, CloudError> {
         let send = || {
-            self.cloudformation
+            self.cloudformation()
                 .describe_stacks()
                 .stack_name(name)
                 .send()
@@ -236,7 +236,7 @@ impl Cloud {
             return Ok(false);
         };
         let send = || {
-            self.cloudformation
+            self.cloudformation()
                 .delete_stack()
                 .stack_name(&present.id)
                 .send()
@@ -291,7 +291,7 @@ impl Cloud {
         let mut marker: Option<String> = None;
         loop {
             let send = || {
-                let call = self.cloudformation.describe_stack_events();
+                let call = self.cloudformation().describe_stack_events();
                 call.stack_name(id).set_next_token(marker.clone()).send()
             };
             let answer = self.call("DescribeStackEvents", send).await?;

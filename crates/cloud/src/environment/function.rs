@@ -109,7 +109,7 @@ impl Cloud {
         };
         if wanted.code_differs(&present) {
             let send = || {
-                let call = self.lambda.update_function_code();
+                let call = self.lambda().update_function_code();
                 call.function_name(wanted.name)
                     .zip_file(Blob::new(wanted.package.to_vec()))
                     .architectures(Architecture::from(wanted.architecture))
@@ -121,7 +121,7 @@ impl Cloud {
         if wanted.settings_differ(&present) {
             once_role_is_known(async || {
                 let send = || {
-                    let call = self.lambda.update_function_configuration();
+                    let call = self.lambda().update_function_configuration();
                     call.function_name(wanted.name)
                         .role(wanted.role_arn)
                         .runtime(Runtime::from(wanted.runtime))
@@ -147,7 +147,7 @@ impl Cloud {
             let code = types::FunctionCode::builder()
                 .zip_file(Blob::new(wanted.package.to_vec()))
                 .build();
-            let call = self.lambda.create_function().function_name(wanted.name);
+            let call = self.lambda().create_function().function_name(wanted.name);
             call.description(wanted.description)
                 .code(code)
                 .runtime(Runtime::from(wanted.runtime))
@@ -215,14 +215,14 @@ impl Cloud {
     ) -> Result<(), CloudError> {
         if self.permission(function).await?.is_some() {
             let send = || {
-                let call = self.lambda.remove_permission().function_name(function);
+                let call = self.lambda().remove_permission().function_name(function);
                 call.statement_id(STATEMENT).send()
             };
             gone(self.call("RemovePermission", send).await)?;
         }
         let member = |name: &str| wanted[name].as_str().unwrap_or_default();
         let send = || {
-            let call = self.lambda.add_permission().function_name(function);
+            let call = self.lambda().add_permission().function_name(function);
             call.statement_id(STATEMENT)
                 .action(member("Action"))
                 .principal(member("Principal"))
@@ -239,7 +239,7 @@ impl Cloud {
 
     /// Deletes the function with its permissions; one that does not exist is deleted already.
     pub(crate) async fn delete_function(&self, name: &str) -> Result<(), CloudError> {
-        let send = || self.lambda.delete_function().function_name(name).send();
+        let send = || self.lambda().delete_function().function_name(name).send();
         gone(self.call("DeleteFunction", send).await)
     }
 
@@ -256,7 +256,7 @@ impl Cloud {
         &self,
         name: &str,
     ) -> Result<Option<(types::FunctionConfiguration, Option<String>)>, CloudError> {
-        let send = || self.lambda.get_function().function_name(name).send();
+        let send = || self.lambda().get_function().function_name(name).send();
         let answer = match self.call("GetFunction", send).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
@@ -269,7 +269,7 @@ impl Cloud {
     }
 
     async fn permission(&self, function: &str) -> Result<Option<Value>, CloudError> {
-        let send = || self.lambda.get_policy().function_name(function).send();
+        let send = || self.lambda().get_policy().function_name(function).send();
         let answer = match self.call("GetPolicy", send).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,

@@ -100,7 +100,7 @@ impl Cloud {
         if self.role(name).await?.is_none() {
             let tag = iam_tag(OWNER, wanted.owner)?;
             let send = || {
-                let call = self.iam.create_role().role_name(name).tags(tag.clone());
+                let call = self.iam().create_role().role_name(name).tags(tag.clone());
                 call.description(wanted.description)
                     .assume_role_policy_document(wanted.trust.to_string())
                     .send()
@@ -112,7 +112,7 @@ impl Cloud {
         };
         if !same_json(&present.trust, &wanted.trust.to_string()) {
             let send = || {
-                let call = self.iam.update_assume_role_policy().role_name(name);
+                let call = self.iam().update_assume_role_policy().role_name(name);
                 call.policy_document(wanted.trust.to_string()).send()
             };
             self.call("UpdateAssumeRolePolicy", send).await?;
@@ -130,7 +130,7 @@ impl Cloud {
             .filter(|arn| !present.managed.contains(arn))
         {
             let send = || {
-                let call = self.iam.attach_role_policy().role_name(name);
+                let call = self.iam().attach_role_policy().role_name(name);
                 call.policy_arn(arn).send()
             };
             self.call("AttachRolePolicy", send).await?;
@@ -141,7 +141,7 @@ impl Cloud {
         }
         for (policy, document) in &wanted.inline {
             let send = || {
-                let call = self.iam.put_role_policy().role_name(name);
+                let call = self.iam().put_role_policy().role_name(name);
                 call.policy_name(*policy)
                     .policy_document(document.to_string())
                     .send()
@@ -162,7 +162,7 @@ impl Cloud {
         for (policy, _) in &present.inline {
             self.delete_inline_policy(name, policy).await?;
         }
-        let send = || self.iam.delete_role().role_name(name).send();
+        let send = || self.iam().delete_role().role_name(name).send();
         gone(self.call("DeleteRole", send).await)
     }
 
@@ -195,12 +195,18 @@ impl Cloud {
         value: &str,
     ) -> Result<(), CloudError> {
         let tag = iam_tag(key, value)?;
-        let send = || self.iam.tag_role().role_name(name).tags(tag.clone()).send();
+        let send = || {
+            self.iam()
+                .tag_role()
+                .role_name(name)
+                .tags(tag.clone())
+                .send()
+        };
         self.call("TagRole", send).await.map(drop)
     }
 
     async fn role(&self, name: &str) -> Result<Option<Present>, CloudError> {
-        let send = || self.iam.get_role().role_name(name).send();
+        let send = || self.iam().get_role().role_name(name).send();
         let role = match self.call("GetRole", send).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?.role,
@@ -208,7 +214,7 @@ impl Cloud {
         let role = role.ok_or_else(|| CloudError::incomplete("GetRole", "Role"))?;
         let managed = every_page(async |marker| {
             let send = || {
-                let call = self.iam.list_attached_role_policies().role_name(name);
+                let call = self.iam().list_attached_role_policies().role_name(name);
                 call.set_marker(marker.clone()).send()
             };
             let answer = self.call("ListAttachedRolePolicies", send).await?;
@@ -221,7 +227,7 @@ impl Cloud {
         let managed = managed.await?;
         let names = every_page(async |marker| {
             let send = || {
-                let call = self.iam.list_role_policies().role_name(name);
+                let call = self.iam().list_role_policies().role_name(name);
                 call.set_marker(marker.clone()).send()
             };
             let answer = self.call("ListRolePolicies", send).await?;
@@ -230,7 +236,7 @@ impl Cloud {
         let mut inline = Vec::new();
         for policy in names.await? {
             let send = || {
-                let call = self.iam.get_role_policy().role_name(name);
+                let call = self.iam().get_role_policy().role_name(name);
                 call.policy_name(&policy).send()
             };
             let answer = self.call("GetRolePolicy", send).await?;
@@ -250,7 +256,7 @@ impl Cloud {
 
     async fn detach_role_policy(&self, name: &str, arn: &str) -> Result<(), CloudError> {
         let send = || {
-            let call = self.iam.detach_role_policy().role_name(name);
+            let call = self.iam().detach_role_policy().role_name(name);
             call.policy_arn(arn).send()
         };
         gone(self.call("DetachRolePolicy", send).await)
@@ -258,7 +264,7 @@ impl Cloud {
 
     async fn delete_inline_policy(&self, name: &str, policy: &str) -> Result<(), CloudError> {
         let send = || {
-            let call = self.iam.delete_role_policy().role_name(name);
+            let call = self.iam().delete_role_policy().role_name(name);
             call.policy_name(policy).send()
         };
         gone(self.call("DeleteRolePolicy", send).await)

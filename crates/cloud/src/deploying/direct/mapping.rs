@@ -100,7 +100,7 @@ impl Direct<'_> {
         properties: &Properties<'_>,
     ) -> Result<(), DeployError> {
         let wanted = Wanted::read(properties)?;
-        let lambda = &self.cloud.lambda;
+        let lambda = self.cloud.lambda();
         let id = match self.found_mapping(&wanted).await? {
             None => {
                 let send = || {
@@ -163,7 +163,7 @@ impl Direct<'_> {
     ) -> Result<Option<EventSourceMappingConfiguration>, CloudError> {
         let mappings = every_page(async |marker| {
             let send = || {
-                let call = self.cloud.lambda.list_event_source_mappings();
+                let call = self.cloud.lambda().list_event_source_mappings();
                 call.event_source_arn(wanted.source)
                     .function_name(wanted.function)
                     .set_marker(marker.clone())

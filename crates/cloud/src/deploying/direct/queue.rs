@@ -50,7 +50,7 @@ impl Direct<'_> {
             .into_iter()
             .map(|(name, value)| (QueueAttributeName::from(name.as_str()), value))
             .collect();
-        let sqs = &self.cloud.sqs;
+        let sqs = self.cloud.sqs();
         match self.cloud.queue(&name).await {
             Err(error) if error.is_not_found() => {
                 let send = || {
@@ -74,7 +74,7 @@ impl Direct<'_> {
     }
 
     pub(super) async fn delete_queue(&self, url: &str) -> Result<(), DeployError> {
-        let send = || self.cloud.sqs.delete_queue().queue_url(url).send();
+        let send = || self.cloud.sqs().delete_queue().queue_url(url).send();
         Ok(gone(self.cloud.call("DeleteQueue", send).await)?)
     }
 }
@@ -82,7 +82,7 @@ impl Direct<'_> {
 impl crate::Cloud {
     async fn all_attributes(&self, queue: &Queue) -> Result<BTreeMap<String, String>, CloudError> {
         let send = || {
-            let call = self.sqs.get_queue_attributes().queue_url(&queue.url);
+            let call = self.sqs().get_queue_attributes().queue_url(&queue.url);
             call.attribute_names(QueueAttributeName::All).send()
         };
         let answer = self.call("GetQueueAttributes", send).await?;
@@ -93,7 +93,7 @@ impl crate::Cloud {
     }
 
     async fn owner_of_queue(&self, queue: &Queue) -> Result<Option<String>, CloudError> {
-        let send = || self.sqs.list_queue_tags().queue_url(&queue.url).send();
+        let send = || self.sqs().list_queue_tags().queue_url(&queue.url).send();
         let answer = self.call("ListQueueTags", send).await?;
         Ok(answer.tags.and_then(|mut tags| tags.remove(OWNER)))
     }
