@@ -95,7 +95,7 @@ enum Claim {
     /// It is there, and can be used.
     Present(DeviceIdentity),
     /// It is not on the disk yet.
-    New(SelfSigned),
+    New(Box<SelfSigned>),
 }
 
 impl Claim {
@@ -103,7 +103,8 @@ impl Claim {
     fn of(store: &Store, name: &ThingName, wanted: &Wanted, now: OffsetDateTime) -> Result<Self> {
         let Some(present) = store.load_claim(name)? else {
             let profile = Profile::device().with_validity(wanted.validity);
-            return Ok(Self::New(SelfSigned::create(name, &profile, now)?));
+            let made = SelfSigned::create(name, &profile, now)?;
+            return Ok(Self::New(Box::new(made)));
         };
         claim_files::check(&present, store, name, None, now)?;
         Ok(Self::Present(present))

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use rmqtt_codec::{v3, v5};
 use tokio_util::codec::Decoder;
 
+use crate::encode::length_of_length;
 use crate::properties::{self, MessageProperties};
 use crate::publish::decode_publish;
 use crate::{Connect, Filter, Packet, QoS, Subscribe, Unsubscribe, Version, Will, WireError};
@@ -15,12 +16,26 @@ use crate::{Connect, Filter, Packet, QoS, Subscribe, Unsubscribe, Version, Will,
 #[derive(Clone, Copy, Debug)]
 pub struct Frames {
     max: usize,
+    minimal: bool,
 }
 
 impl Frames {
     /// Takes packets of at most `max` bytes, fixed header included.
     pub fn new(max: usize) -> Self {
-        Self { max }
+        Self {
+            max,
+            minimal: false,
+        }
+    }
+
+    /// The same for packets of this version: those of MQTT 5 write their length in as few bytes as it takes
+    /// ([MQTT-1.5.5-1]); 3.1.1 does not ask for it.
+    #[must_use]
+    pub fn of(self, version: Version) -> Self {
+        Self {
+            minimal: version == Version::V5,
+            ..self
+        }
     }
 
     /// The first byte and the body of the next whole packet; none while bytes are missing.
@@ -53,7 +68,11 @@ impl Frames {
         let Some((&first, rest)) = stream.split_first() else {
             return Ok(None);
         };
-        let Some((length, bytes)) = remaining_length(rest)? else {
+        let read = match self.minimal {
+            true => minimal_length(rest)?,
+            false => remaining_length(rest)?,
+        };
+        let Some((length, bytes)) = read else {
             return Ok(None);
         };
         let header = 1 + bytes;
@@ -102,6 +121,17 @@ pub(crate) fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, W
     Ok(None)
 }
 
+/// The same, where it must be written in as few bytes as it takes ([MQTT-1.5.5-1]).
+pub(crate) fn minimal_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, WireError> {
+    let read = remaining_length(bytes)?;
+    match read {
+        Some((value, length)) if length > length_of_length(value) => {
+            Err(WireError::Malformed("a length in more bytes than it takes"))
+        }
+        read => Ok(read),
+    }
+}
+
 fn decode_puback(version: Version, mut body: Bytes) -> Result<Packet, WireError> {
     let packet_id = body
         .first_chunk::<2>()
@@ -110,7 +140,12 @@ fn decode_puback(version: Version, mut body: Bytes) -> Result<Packet, WireError>
     body.advance(2);
     let reason = match body.first() {
         None => 0,
-        Some(&reason) if version == Version::V5 => reason,
+        Some(&reason) if version == Version::V5 => {
+            if !PUBACK_REASONS.contains(&reason) {
+                return Err(WireError::Malformed("reason of PUBACK"));
+            }
+            reason
+        }
         Some(_) => return Err(WireError::Malformed("PUBACK has more than a packet id")),
     };
     if body.len() > 1 {
@@ -120,6 +155,9 @@ fn decode_puback(version: Version, mut body: Bytes) -> Result<Packet, WireError>
     }
     Ok(Packet::PubAck { packet_id, reason })
 }
+
+/// What a PUBACK may say (MQTT 5, 3.4.2.1).
+const PUBACK_REASONS: [u8; 9] = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
 
 fn at_its_end(rest: &[u8]) -> Result<(), WireError> {
     match rest.is_empty() {

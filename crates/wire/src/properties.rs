@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use rmqtt_codec::v5;
 
 use crate::WireError;
-use crate::decode::{TRUNCATED, remaining_length, text};
+use crate::decode::{TRUNCATED, minimal_length, text};
 use crate::limits::{CONTENT_TYPE_BYTES, CORRELATION_DATA_BYTES, USER_PROPERTIES_BYTES};
 
 /// Properties of a message given one by one, as over HTTP or with a will.
@@ -132,7 +132,7 @@ pub(crate) fn take_text(from: &mut Bytes) -> Result<ByteString, WireError> {
 /// Looks at the properties at the start of `from` and takes them away: each is one of `allowed`, is whole, and but for user
 /// properties is there once at most (MQTT 5, 2.2.2.2: another is malformed, twice is a protocol error).
 pub(crate) fn check(from: &mut Bytes, allowed: &[u8]) -> Result<(), WireError> {
-    let (length, header) = remaining_length(from)?.ok_or(TRUNCATED)?;
+    let (length, header) = minimal_length(from)?.ok_or(TRUNCATED)?;
     from.advance(header);
     let mut rest = take(from, length)?;
     let mut seen = [false; 0x80];
@@ -153,7 +153,7 @@ pub(crate) fn check(from: &mut Bytes, allowed: &[u8]) -> Result<(), WireError> {
             RECEIVE_MAXIMUM | TOPIC_ALIAS_MAXIMUM => drop(take(&mut rest, 2)?),
             REQUEST_RESPONSE | REQUEST_PROBLEM | PAYLOAD_FORMAT => drop(take(&mut rest, 1)?),
             SUBSCRIPTION_ID => {
-                let (id, bytes) = remaining_length(&rest)?.ok_or(TRUNCATED)?;
+                let (id, bytes) = minimal_length(&rest)?.ok_or(TRUNCATED)?;
                 if id == 0 {
                     return Err(WireError::Protocol("subscription identifier 0"));
                 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use crate::decode::{TRUNCATED, remaining_length};
+use crate::decode::{TRUNCATED, minimal_length};
 use crate::encode::{length_of_length, write_length};
 use crate::limits::{CONTENT_TYPE_BYTES, CORRELATION_DATA_BYTES, USER_PROPERTIES_BYTES};
 use crate::properties::{
@@ -152,7 +152,7 @@ pub(crate) fn decode_publish(
         payload: Bytes::new(),
     };
     if version == Version::V5 {
-        let (length, header) = remaining_length(&body)?.ok_or(TRUNCATED)?;
+        let (length, header) = minimal_length(&body)?.ok_or(TRUNCATED)?;
         body.advance(header);
         if body.len() < length {
             return Err(TRUNCATED);

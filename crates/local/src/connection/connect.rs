@@ -119,7 +119,7 @@ where
             version = Some(found);
         }
         if let Some(version) = version
-            && let Some((first, body)) = frames.next(input).map_err(refused)?
+            && let Some((first, body)) = frames.of(version).next(input).map_err(refused)?
         {
             return match decode(version, first, body).map_err(refused)? {
                 Packet::Connect(connect) => Ok(Some((version, connect))),

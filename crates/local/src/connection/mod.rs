@@ -15,8 +15,7 @@
 //! - A will has no delay. Its topic may not be reserved.
 //! - A deactivated certificate ends its connections at once (`FORBIDDEN_ACCESS`), where AWS takes minutes;
 //!   a denied publish or subscribe ends them with `AUTH_ERROR`.
-//! - A length written in more bytes than it needs is read, which MQTT 5 forbids; so are a PUBACK with an unknown
-//!   reason code, and one for nothing that was sent, which changes nothing.
+//! - A PUBACK for nothing that was sent changes nothing.
 //! - A changed policy holds from the next packet on; `iot:Connect` is not asked again.
 
 mod connect;
@@ -172,7 +171,7 @@ where
 
     /// Decodes and handles whatever has arrived.
     fn work(&mut self) -> Result<(), Ending> {
-        let frames = Frames::new(self.core.limits.packet_bytes);
+        let frames = Frames::new(self.core.limits.packet_bytes).of(self.version);
         self.unacknowledged = 0;
         loop {
             let packet = match frames.next(&mut self.input) {

@@ -147,7 +147,7 @@ impl Direct<'_> {
     pub(super) async fn delete_mapping(&self, id: &str) -> Result<(), DeployError> {
         let send = || {
             self.cloud
-                .lambda
+                .lambda()
                 .delete_event_source_mapping()
                 .uuid(id)
                 .send()

@@ -64,6 +64,7 @@ const FORBIDDEN: &[Forbidden] = &[
     ("half a length", V3_AND_V5, 0x30, b"\x00", MALFORMED),
     ("nothing at all", V3_AND_V5, 0x30, b"", MALFORMED),
     ("no properties", ONLY_V5, 0x30, b"\x00\x01a", MALFORMED),
+    ("properties' length in two bytes", ONLY_V5, 0x30, b"\x00\x01a\x80\x00", MALFORMED),
     ("properties that end too early", ONLY_V5, 0x30, b"\x00\x01a\x05\x01\x01", MALFORMED),
     ("a length of five bytes", ONLY_V5, 0x30, b"\x00\x01a\xff\xff\xff\xff\x01", MALFORMED),
     ("payload format 2", ONLY_V5, 0x30, b"\x00\x01a\x02\x01\x02", PROTOCOL),
@@ -88,6 +89,8 @@ const FORBIDDEN: &[Forbidden] = &[
     ("PUBACK without a packet id", V3_AND_V5, 0x40, b"\x00", MALFORMED),
     ("PUBACK with more than a packet id", ONLY_V3, 0x40, b"\x00\x01\x00", MALFORMED),
     ("PUBACK with a property of others", ONLY_V5, 0x40, b"\x00\x01\x00\x05\x11\x00\x00\x00\x01", MALFORMED),
+    ("PUBACK with a reason of others", ONLY_V5, 0x40, b"\x00\x01\x92", MALFORMED),
+    ("PUBACK with properties' length in two bytes", ONLY_V5, 0x40, b"\x00\x01\x00\x80\x00", MALFORMED),
     ("PUBACK whose properties end too early", ONLY_V5, 0x40, b"\x00\x01\x00\x05\x1f", MALFORMED),
     ("PUBACK with bytes behind its properties", ONLY_V5, 0x40, b"\x00\x01\x00\x00\x00", MALFORMED),
     // SUBSCRIBE [MQTT-3.8.3-1 to 3.8.3-5, 4.7.1-1 to 4.7.1-3, 4.7.3-1, 4.8.2-1, 4.8.2-2].
@@ -183,6 +186,7 @@ const CONNECTS: &[(&str, u8, &[u8])] = &[
     ("bytes behind the last field", 0x10, b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x01cx"),
     ("bytes behind the last field, MQTT 5", 0x10, b"\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01cx"),
     ("no properties", 0x10, b"\x00\x04MQTT\x05\x02\x00\x3c"),
+    ("properties' length in two bytes", 0x10, b"\x00\x04MQTT\x05\x02\x00\x3c\x80\x00\x00\x01c"),
     ("properties that end too early", 0x10, b"\x00\x04MQTT\x05\x02\x00\x3c\x05\x11\x00"),
     ("session expiry twice", 0x10, b"\x00\x04MQTT\x05\x02\x00\x3c\x0a\x11\x00\x00\x00\x01\x11\x00\x00\x00\x01\x00\x01c"),
     ("receive maximum 0", 0x10, b"\x00\x04MQTT\x05\x02\x00\x3c\x03\x21\x00\x00\x00\x01c"),
@@ -325,6 +329,22 @@ async fn a_packet_that_announces_more_than_aws_takes_is_not_waited_for() {
         device.send(&[0x10, 0xFF, 0xFF, 0xFF, 0x7F]).await;
         assert_eq!(device.next().await, None);
     }
+}
+
+#[tokio::test]
+async fn a_length_in_more_bytes_than_it_takes_is_malformed_in_mqtt_5_alone() {
+    let lab = Lab::start();
+    let (mut old, mut new) = (lab.device(V3, "old").await, lab.device(V5, "new").await);
+    for device in [&mut old, &mut new] {
+        device.send(&[0xC0, 0x80, 0x00]).await;
+    }
+    assert_eq!(old.next().await, Some(FromServer::Ping));
+    new.is_closed_with(MALFORMED).await;
+    let mut device = lab.dial(V5);
+    device
+        .send(b"\x10\x8e\x00\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01c")
+        .await;
+    assert_eq!(device.next().await, None);
 }
 
 #[tokio::test]
