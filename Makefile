@@ -13,7 +13,7 @@ PROGRAMS    := create-root create-intermediate register provision ledger pub sub
 ALIASES     := create-ca:create-root register-ca:register
 EXECUTABLES := $(PROGRAMS:%=bin/%)
 
-.PHONY: all check test bench demo fleet-demo lambda local interop install clean help prerequisites programs \
+.PHONY: all check test bench demo fleet-demo pipeline-demo lambda local interop install clean help prerequisites programs \
         account bucket deploy sqs loadtest-policy delete log
 
 all: programs ## build the programs into bin/
@@ -45,6 +45,12 @@ fleet-demo: programs ## a fleet by claim on a local AWS IoT Core: three devices 
 	$(CARGO) run --quiet --locked --package xtask -- lambda etc/fleet-demo.json $(TARGET_DIR)/fleet-demo
 	@if [ -n "$${AWS_ENDPOINT_URL:-}" ]; then $(FLEET_DEMO); \
 	else ./bin/iot-local run --clock-speed 100 -- env $(FLEET_DEMO); fi
+
+# A core is started only where none is named.
+PIPELINE_DEMO = PIPELINE_FUNCTION=$(TARGET_DIR)/lambda/process-queue.zip etc/pipeline-demo.sh
+pipeline-demo: programs lambda ## publisher, rule, queue and function on a local AWS IoT Core; a pause, a backlog, and its end
+	@if [ -n "$${AWS_ENDPOINT_URL:-}" ]; then $(PIPELINE_DEMO); \
+	else ./bin/iot-local run -- env $(PIPELINE_DEMO); fi
 
 lambda: prerequisites ## build and pack the functions into target/lambda (ALLOW_LIST=FILE goes along)
 	$(CARGO) run --quiet --locked --package xtask -- lambda $(ALLOW_LIST)

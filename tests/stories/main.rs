@@ -20,6 +20,7 @@ mod linting;
 mod local_core;
 mod messages;
 mod pages;
+mod pipeline;
 mod queues;
 mod quotas;
 mod registering;
