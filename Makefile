@@ -118,6 +118,8 @@ check: prerequisites ## what must be true before a change lands
 
 bench: programs ## measure us and the peers side by side
 	$(CARGO) bench --locked --workspace --bench microbenchmarks --bench programs --bench claim --bench batch
+	$(CARGO) build --release --locked --package jitp-lambda --bin process-queue
+	$(CARGO) bench --locked --package jitp-bench --bench pipeline -- --consumer $(TARGET_DIR)/release/process-queue
 	tests/interop/setup.sh mosquitto
 	$(CARGO) bench --locked --workspace --bench broker
 	tests/witnesses/run.sh calls

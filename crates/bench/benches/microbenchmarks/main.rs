@@ -1,4 +1,4 @@
-//! What single steps cost: issuing, templates, policies, routing, connecting.
+//! What single steps cost: issuing, templates, policies, routing, rules, connecting.
 //!
 //! divan prints the fastest, the median and the slowest sample. On a machine that others use too, trust the first two.
 
@@ -8,6 +8,7 @@ mod issuing;
 mod lab;
 mod policies;
 mod routing;
+mod rules;
 mod templates;
 
 fn main() {
