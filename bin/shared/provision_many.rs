@@ -48,7 +48,7 @@ pub(super) struct ManyFlags {
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., conflicts_with_all = ["count", "from"])]
     csr: Vec<PathBuf>,
 
-    /// Folder to write to, made if it is not there, or a new archive if it ends with .tar [default: --dir]
+    /// Folder to write to, made if it is not there, or a new archive if it ends with .tar or .zip [default: --dir]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
 
@@ -357,19 +357,17 @@ fn plan(
 ) -> Result<Plan> {
     let profile = certificate.profile();
     let out = absolute(flags.out.as_deref().unwrap_or(store.dir()))?;
-    let layout = match (
-        out.extension().is_some_and(|extension| extension == "tar"),
-        flags.shard,
-    ) {
-        (true, true) => {
-            return Err(Failure::usage(
-                "an archive has no folders to spread over: --shard goes with a folder",
-            ));
-        }
-        (true, false) => Layout::Tar,
-        (false, true) => Layout::Sharded,
-        (false, false) => Layout::Folder,
+    let layout = match out.extension().and_then(|extension| extension.to_str()) {
+        Some("tar") => Layout::Tar,
+        Some("zip") => Layout::Zip,
+        _ if flags.shard => Layout::Sharded,
+        _ => Layout::Folder,
     };
+    if flags.shard && layout != Layout::Sharded {
+        return Err(Failure::usage(
+            "an archive has no folders to spread over: --shard goes with a folder",
+        ));
+    }
     if !flags.csr.is_empty()
         && let Some(format) = flags
             .format

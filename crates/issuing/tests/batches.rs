@@ -104,7 +104,9 @@ impl Factory {
                 "{} twice",
                 order.device
             );
-            if plan.target.layout != Layout::Tar && order.outcome == Outcome::Issued {
+            if !matches!(plan.target.layout, Layout::Tar | Layout::Zip)
+                && order.outcome == Outcome::Issued
+            {
                 assert!(
                     order.files.iter().all(|file| file.is_file()),
                     "{:?}",
@@ -183,7 +185,7 @@ fn a_batch_is_on_the_disk_as_the_ledger_says_and_doing_it_again_changes_nothing(
 
 #[test]
 fn a_batch_that_was_stopped_goes_on_where_it_was() {
-    for layout in [Layout::Folder, Layout::Sharded, Layout::Tar] {
+    for layout in [Layout::Folder, Layout::Sharded, Layout::Tar, Layout::Zip] {
         let factory = Factory::new();
         let target = Target {
             layout,
@@ -201,6 +203,24 @@ fn a_batch_that_was_stopped_goes_on_where_it_was() {
         match layout {
             Layout::Folder => assert_eq!(entries(&plan.target.path), 80_000),
             Layout::Sharded => assert_eq!(entries(&plan.target.path), 256),
+            Layout::Zip => {
+                // More members than the first kind of zip could count.
+                let mut archive =
+                    zip::ZipArchive::new(fs::File::open(&plan.target.path).unwrap()).unwrap();
+                assert_eq!(archive.len(), 80_000);
+                let mut member = archive.by_name("sensor-19999.key").unwrap();
+                assert_eq!(member.unix_mode(), Some(0o100_600));
+                let mut key = Vec::new();
+                std::io::Read::read_to_end(&mut member, &mut key).unwrap();
+                PKey::private_key_from_pem(&key).unwrap();
+                drop(member);
+                let judge = std::process::Command::new("python3")
+                    .args(["-m", "zipfile", "-t"])
+                    .arg(&plan.target.path)
+                    .output()
+                    .unwrap();
+                assert!(judge.status.success(), "{judge:?}");
+            }
             Layout::Tar => {
                 let mut archive = tar::Archive::new(fs::File::open(&plan.target.path).unwrap());
                 let names: HashSet<_> = archive

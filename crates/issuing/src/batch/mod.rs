@@ -289,7 +289,7 @@ impl Batch<'_> {
     /// Nothing lies where the batch is going to write.
     fn check_files(&self, source: &dyn Source) -> Result<(), IssuingError> {
         let target = &self.plan.target;
-        if target.layout == Layout::Tar {
+        if target.layout.is_archive() {
             return match target.path.symlink_metadata() {
                 Ok(_) => Err(IssuingError::Exists {
                     path: target.path.clone(),
@@ -359,7 +359,7 @@ impl OpenBatch {
         }
         seen.into_iter()
             .map(|file| match self.target.layout {
-                Layout::Tar => PathBuf::from(file),
+                Layout::Tar | Layout::Zip => PathBuf::from(file),
                 _ => self.target.path.join(self.target.place(device, &file)),
             })
             .collect()

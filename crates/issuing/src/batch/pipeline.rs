@@ -12,6 +12,7 @@ use jitp_core::{
     certificate::CertificateId,
 };
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use super::{
     Item, Order, Outcome, Plan, Source, Summary, What,
@@ -50,8 +51,8 @@ pub(super) fn run(
     };
     let archive = match (target.layout, run.resumed) {
         (Layout::Folder | Layout::Sharded, _) => None,
-        (Layout::Tar, false) => Some(Archive::create(target)?),
-        (Layout::Tar, true) => {
+        (Layout::Tar | Layout::Zip, false) => Some(Archive::create(target)?),
+        (Layout::Tar | Layout::Zip, true) => {
             Some(Archive::reopen(target, open.batch, &open.written)?.ok_or_else(gone)?)
         }
     };
@@ -357,7 +358,7 @@ impl Signed {
         Self {
             made: Vec::new(),
             length: 0,
-            members: Vec::new(),
+            members: Zeroizing::default(),
             failure: None,
         }
     }

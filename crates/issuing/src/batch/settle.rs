@@ -22,7 +22,7 @@ impl Batch<'_> {
             let open = self.ledger.batch(rows[0].batch)?;
             let outcomes = match open.target.layout {
                 // Whatever is in the archive behind what is known to be whole is cut off.
-                Layout::Tar => vec![None; rows.len()],
+                Layout::Tar | Layout::Zip => vec![None; rows.len()],
                 Layout::Folder | Layout::Sharded => self.look(&open, rows)?,
             };
             self.ledger.complete(&open, &outcomes, &open.written)?;

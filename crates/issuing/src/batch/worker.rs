@@ -7,6 +7,7 @@ use jitp_core::{
     certificate::CertificateId,
     names::ThingName,
 };
+use zeroize::Zeroizing;
 
 use super::{Item, What};
 use crate::{
@@ -53,7 +54,7 @@ pub(super) struct Signed {
     /// How many devices the chunk has.
     pub(super) length: usize,
     /// What belongs into the archive.
-    pub(super) members: Vec<u8>,
+    pub(super) members: Zeroizing<Vec<u8>>,
     pub(super) failure: Option<IssuingError>,
 }
 
@@ -119,10 +120,11 @@ impl Shop<'_> {
         let mut signed = Signed {
             made: Vec::with_capacity(length),
             length,
-            members: Vec::with_capacity(match self.folder {
+            // Room for all of it at once: a buffer that grows leaves copies of keys behind.
+            members: Zeroizing::new(Vec::with_capacity(match self.folder {
                 Some(_) => 0,
-                None => length * 4096,
-            }),
+                None => length * 4096 * self.target.formats.len(),
+            })),
             failure: None,
         };
         let mut artifacts = Vec::new();
@@ -171,9 +173,11 @@ impl Shop<'_> {
             Some(folder) => folder.write(device.as_str(), artifacts)?,
             None => {
                 for artifact in artifacts.iter() {
-                    member(members, artifact, self.time).map_err(|source| IssuingError::Write {
-                        path: self.target.path.clone(),
-                        source,
+                    member(self.target.layout, members, artifact, self.time).map_err(|source| {
+                        IssuingError::Write {
+                            path: self.target.path.clone(),
+                            source,
+                        }
                     })?;
                 }
             }

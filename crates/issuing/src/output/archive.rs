@@ -1,14 +1,14 @@
-//! One tar archive for a whole batch: appended to in groups, and cut back to what is known to be whole.
+//! One archive for a whole batch, tar or zip: appended to in groups, and cut back to what is known to be whole.
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
 };
 
 use rustix::fs::OFlags;
 
-use super::{Artifact, Target, Written};
+use super::{Artifact, Layout, Target, Written, zip};
 use crate::error::IssuingError;
 
 /// The archive of a batch, open for appending.
@@ -98,8 +98,16 @@ impl<'a> Archive<'a> {
 
     /// Writes what an archive ends with.
     pub(crate) fn finish(mut self) -> Result<(), IssuingError> {
-        self.file
-            .write_all(&[0; 1024])
+        let mut finish = || match self.target.layout {
+            Layout::Zip => {
+                let members = BufReader::new(File::open(&self.target.path)?.take(self.length));
+                let mut end = BufWriter::new(&mut self.file);
+                zip::directory(members, self.length, &mut end)?;
+                end.flush()
+            }
+            _ => self.file.write_all(&[0; 1024]),
+        };
+        finish()
             .and_then(|()| self.file.sync_all())
             .map_err(|error| write_error(self.target, error))
     }
@@ -111,7 +119,16 @@ impl<'a> Archive<'a> {
 }
 
 /// Appends a file of a device to the octets of an archive.
-pub(crate) fn member(archive: &mut Vec<u8>, artifact: &Artifact, time: u64) -> io::Result<()> {
+pub(crate) fn member(
+    layout: Layout,
+    archive: &mut Vec<u8>,
+    artifact: &Artifact,
+    time: u64,
+) -> io::Result<()> {
+    if layout == Layout::Zip {
+        zip::member(archive, artifact);
+        return Ok(());
+    }
     let mut header = tar::Header::new_ustar();
     header.set_path(&artifact.file)?;
     header.set_size(artifact.contents.len() as u64);

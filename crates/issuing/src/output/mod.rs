@@ -3,6 +3,7 @@
 mod archive;
 mod folder;
 mod format;
+mod zip;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ pub enum Layout {
     Sharded,
     /// In one tar archive.
     Tar,
+    /// In one zip archive, not compressed.
+    Zip,
 }
 
 /// Where a batch is written to. It is kept in the ledger, where the next run finds it if this one is interrupted.
@@ -36,6 +39,12 @@ pub struct Target {
     pub path: PathBuf,
     /// The forms of each device, unless a row of the list says otherwise.
     pub formats: Vec<Format>,
+}
+
+impl Layout {
+    pub(crate) fn is_archive(self) -> bool {
+        matches!(self, Self::Tar | Self::Zip)
+    }
 }
 
 impl Target {
@@ -59,7 +68,7 @@ impl Target {
     /// Where a file of a device lies, from the folder on or in the archive.
     pub(crate) fn place(&self, device: &str, file: &str) -> PathBuf {
         match self.layout {
-            Layout::Folder | Layout::Tar => PathBuf::from(file),
+            Layout::Folder | Layout::Tar | Layout::Zip => PathBuf::from(file),
             Layout::Sharded => Path::new(&shard(device)).join(file),
         }
     }
