@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jitp_cli::{
     CaKeyFlags, Common, NewCaKey, NewPassphraseFlags, Report, Result, environment, key_place,
+    makes_key_file,
 };
 use jitp_cloud::CloudSettings;
 use jitp_core::ca::{Attribute, KeyType, Subject, Validity};
@@ -159,11 +160,13 @@ async fn create_intermediate(arguments: Arguments, common: &Common) -> Result<()
     let subject = arguments.subject.of(name)?;
     let store = Store::open(&common.dir)?;
     let flags = &arguments.new_key;
-    let passphrase = flags.passphrase.get(name.as_str()).await?;
+    let place = key_place(flags.new_key.as_deref())?;
+    let makes_file = makes_key_file(place.as_ref(), flags.generate_key);
+    let passphrase = flags.passphrase.get(name.as_str(), makes_file).await?;
     let request = flags.csr.as_deref().map(intermediate::read_request);
     let request = request.transpose()?;
     let wanted = NewCaKey {
-        place: key_place(flags.new_key.as_deref())?,
+        place,
         generate: flags.generate_key,
         key_type: arguments.key_type,
         passphrase: passphrase.as_deref().map(Vec::as_slice),

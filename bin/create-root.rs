@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jitp_cli::{
     CaKeyFlags, Common, Failure, NewCaKey, Report, Result, ask_new_passphrase, environment,
+    makes_key_file,
 };
 use jitp_cloud::CloudSettings;
 use jitp_core::ca::{CaKey, CertificateAuthority, KeyType, Subject, Validity};
@@ -105,12 +106,14 @@ async fn create_root(arguments: Arguments, common: &Common) -> Result<()> {
     let now = OffsetDateTime::now_utc();
     arguments.validity.check_root(now)?;
     let store = Store::open(&common.dir)?;
+    let place = arguments.ca_key.place()?;
+    let makes_file = makes_key_file(place.as_ref(), arguments.generate_key);
     let passphrase = match arguments.ask_passphrase {
-        true => Some(ask_new_passphrase(name.as_str()).await?),
+        true => Some(ask_new_passphrase(name.as_str(), makes_file).await?),
         false => arguments.ca_key.passphrase()?,
     };
     let wanted = NewCaKey {
-        place: arguments.ca_key.place()?,
+        place,
         generate: arguments.generate_key,
         key_type: arguments.key_type,
         passphrase: passphrase.as_deref().map(Vec::as_slice),

@@ -49,7 +49,8 @@ impl Intermediate<'_> {
             store.check_ca_is_free(&arguments.name)?;
             let made = above.certify_intermediate(subject, request, validity, path_length, now)?;
             self.sign_quota(&made)?;
-            store.save_ca_certificate(&arguments.name, &made.to_pem())?;
+            let saved = store.save_ca_certificate(&arguments.name, &made.to_pem());
+            saved.map_err(|error| self.without_quota(error.into()))?;
             return Ok(made);
         }
         let open = async |key: &str| Ok(arguments.cloud.kms_key(key).await?);
@@ -59,7 +60,8 @@ impl Intermediate<'_> {
             let made = above.create_intermediate_of(subject, key, validity, path_length, now)?;
             // The quota first: there is no moment in which the CA is there without it.
             self.sign_quota(made.certificate())?;
-            wanted.save(common, store, &arguments.name, &made)?;
+            let saved = wanted.save(common, store, &arguments.name, &made);
+            saved.map_err(|failure| self.without_quota(failure))?;
             Ok(made.certificate().clone())
         };
         finish().map_err(|failure| wanted.key_stays(failure))
@@ -93,6 +95,13 @@ impl Intermediate<'_> {
             true => "updated",
             false => "unchanged",
         })
+    }
+
+    /// Takes the quota away again of a CA that could not be saved.
+    fn without_quota(&self, failure: Failure) -> Failure {
+        // If there is none, or it stays, the next run replaces it.
+        let _ = std::fs::remove_file(self.store.quota_file(&self.arguments.name));
+        failure
     }
 
     /// Signs the quota that is asked for, unless it is there already; says whether it did.

@@ -139,6 +139,13 @@ fn a_key_file_is_encrypted_when_there_is_a_passphrase_and_said_to_be_open_when_n
         .run("create-root", &["asked", "--ask-passphrase"])
         .fails(2);
     assert!(stderr.contains("no terminal"), "{stderr}");
+    let stderr = folder
+        .run(
+            "create-root",
+            &["asked", "--ask-passphrase", "--ca-key=open.ca.key"],
+        )
+        .fails(2);
+    assert!(stderr.contains("no key file is made"), "{stderr}");
 }
 
 #[test]

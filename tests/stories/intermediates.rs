@@ -209,6 +209,12 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         .fails(3);
     assert!(stderr.contains("allows 0 CAs below it"), "{stderr}");
 
+    let before = folder.files();
+    folder.set("JITP_NEW_CA_PASSPHRASE", "short");
+    let arguments = ["weak", "--validity=ca", "--count=5"];
+    let stderr = folder.run("create-intermediate", &arguments).fails(3);
+    assert!(stderr.contains("shorter than 8"), "{stderr}");
+    assert_eq!(folder.files(), before);
     folder.set("JITP_NEW_CA_PASSPHRASE", "correct horse battery");
     let closed = folder.run("create-intermediate", &["closed", "--validity=ca"]);
     assert_eq!(closed.stderr, "");

@@ -30,7 +30,9 @@ pub use failure::{Failure, Result};
 pub use input::{read_file, read_package, read_text, read_text_or_stdin};
 pub use items::Things;
 pub use name_value::NameValue;
-pub use new_ca_key::{NewCaFiles, NewCaKey, NewPassphraseFlags, ask_new_passphrase};
+pub use new_ca_key::{
+    NewCaFiles, NewCaKey, NewPassphraseFlags, ask_new_passphrase, makes_key_file,
+};
 pub use report::{OutputFormat, Report, Reporter};
 pub use run::{Signals, Stop, run, run_stoppable, run_threaded, until_interrupted};
 pub use screen::Bar;

@@ -31,15 +31,15 @@ pub struct NewPassphraseFlags {
 }
 
 impl NewPassphraseFlags {
-    /// The passphrase for the key of the new CA `of`, if there is to be one.
+    /// The passphrase for the key of the new CA `of`, if there is to be one; `file` says whether a key file is made at all.
     ///
     /// # Errors
     /// When the file cannot be used, or nobody can be asked.
-    pub async fn get(&self, of: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    pub async fn get(&self, of: &str, file: bool) -> Result<Option<Zeroizing<Vec<u8>>>> {
         keep_to_itself();
         match &self.new_passphrase_file {
             Some(path) => secret::from_file(path, "the file of the new passphrase").map(Some),
-            None if self.ask_new_passphrase => ask_new_passphrase(of).await.map(Some),
+            None if self.ask_new_passphrase => ask_new_passphrase(of, file).await.map(Some),
             None => Ok(secret::from_environment(
                 environment::JITP_NEW_CA_PASSPHRASE,
             )),
@@ -209,11 +209,26 @@ impl NewCaKey<'_> {
     }
 }
 
-/// Asks twice for the passphrase of a new key.
+/// Whether a key file is going to be made: not for a key that is there already, or is made elsewhere.
+pub fn makes_key_file(place: Option<&KeyPlace>, generate: bool) -> bool {
+    match place {
+        None => true,
+        Some(KeyPlace::File(_)) => generate,
+        Some(_) => false,
+    }
+}
+
+/// Asks twice for the passphrase of a new key file; `file` says whether there will be one.
 ///
 /// # Errors
-/// When there is no terminal, or the two differ.
-pub async fn ask_new_passphrase(of: &str) -> Result<Zeroizing<Vec<u8>>> {
+/// When there will be none, there is no terminal, or the two differ.
+pub async fn ask_new_passphrase(of: &str, file: bool) -> Result<Zeroizing<Vec<u8>>> {
+    if !file {
+        return Err(
+            Failure::usage("no key file is made, and a passphrase is for a new one")
+                .hint("leave the question for a passphrase out"),
+        );
+    }
     if !secret::can_ask() {
         return Err(
             Failure::usage("there is no terminal to type a passphrase on")
