@@ -227,6 +227,43 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_quota_runs_out_and_another_one_goes_on() {
+    let folder = Folder::new();
+    folder.run("create-root", &["root"]).ok();
+    let two = ["line", "--count", "2", "--prefix", "pump-"];
+    folder.run("create-intermediate", &two).ok();
+    for device in ["pump-1", "pump-2"] {
+        folder.run("provision", &[device, "line"]).ok();
+        // Once more is no device more.
+        assert!(
+            folder
+                .run("provision", &[device, "line"])
+                .ok()
+                .contains("unchanged")
+        );
+    }
+    let stderr = folder.run("provision", &["pump-3", "line"]).fails(6);
+    assert!(
+        stderr.contains("the quota of the CA is 2 devices; 2 are made"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("hint: ask whoever holds the CA above"),
+        "{stderr}"
+    );
+    assert!(!folder.path("pump-3.key").exists() && !folder.path("pump-3.crt").exists());
+    let three = ["line", "--count", "3", "--prefix", "pump-"];
+    assert!(
+        folder
+            .run("create-intermediate", &three)
+            .ok()
+            .contains("\tupdated\t")
+    );
+    folder.run("provision", &["pump-3", "line"]).ok();
+    folder.run("provision", &["pump-4", "line"]).fails(6);
+}
+
+#[test]
 fn a_manufacturer_keeps_its_key_and_sends_a_request() {
     let (office, plant) = (Folder::new(), Folder::new());
     office.run("create-root", &["root"]).ok();
