@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use jitp_local::control::{Fault, FaultKind};
 use serde_json::Value;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -242,4 +243,28 @@ async fn what_somebody_else_made_is_neither_changed_nor_deleted() {
     let wrong = [&DEPLOY[..], &["--parameter", "Bach=1"]].concat();
     let refused = station.run("deploy", &wrong).await.fails(3);
     assert!(refused.contains("no parameter Bach"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_answer_is_lost_a_second_run_finishes_it() {
+    let station = station().await;
+    let faults = station.core.faults();
+    faults.order(Fault::next("*", FaultKind::Delay).times(1_000));
+    station.run("deploy", &DEPLOY).await.ok();
+    let calls = 1_000 - faults.waiting()[0].count;
+    faults.clear();
+    assert!(calls >= 30, "{calls} calls");
+    for step in (0..calls).step_by(13) {
+        // SQS takes the name of a deleted queue only after a minute.
+        let (topic, stack) = (format!("pump{step}"), format!("pump{step}-stack"));
+        let deploy = [DEPLOY[0], "--topic", &topic, "--stack", &stack];
+        faults.order(Fault::next("*", FaultKind::CutAfter).after(step).times(100));
+        let failed = station.run("deploy", &deploy).await;
+        faults.clear();
+        assert_ne!(failed.code, 0, "step {step}: {failed:?}");
+        station.run("deploy", &deploy).await.ok();
+        let again = station.run("deploy", &deploy).await.ok();
+        let unchanged = again.starts_with(&format!("stack\t{stack}\tunchanged\n"));
+        assert!(unchanged, "step {step}: {again}");
+    }
 }

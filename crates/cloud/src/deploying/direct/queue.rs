@@ -1,6 +1,7 @@
 //! `AWS::SQS::Queue`: its properties are the attributes of the API, by the same names.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use jitp_core::names::QueueName;
@@ -59,7 +60,16 @@ impl Direct<'_> {
                         .tags(OWNER, self.name)
                         .send()
                 };
-                self.cloud.call("CreateQueue", send).await?;
+                let start = Instant::now();
+                while let Err(error) = self.cloud.call("CreateQueue", send).await {
+                    let recently = error.is("QueueDeletedRecently")
+                        || error.is("AWS.SimpleQueueService.QueueDeletedRecently");
+                    if !recently || start.elapsed() > NAME_TAKEN {
+                        return Err(error.into());
+                    }
+                    tracing::info!("{error}; waiting");
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
             }
             other => {
                 let url = other?.url;
@@ -98,6 +108,10 @@ impl crate::Cloud {
         Ok(answer.tags.and_then(|mut tags| tags.remove(OWNER)))
     }
 }
+
+/// How long the name of a deleted queue is not given to another: a minute (Amazon SQS API reference, "DeleteQueue"), and
+/// some seconds until all its servers agree.
+const NAME_TAKEN: Duration = Duration::from_secs(75);
 
 fn queue_name(properties: &Properties<'_>) -> Result<QueueName, DeployError> {
     let name = properties.text("QueueName")?;
