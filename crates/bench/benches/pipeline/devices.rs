@@ -1,5 +1,7 @@
 //! Devices that publish, and one that subscribes.
 
+use std::time::Duration;
+
 use jitp_bench::{Connection, Device, Dialler, Result};
 use jitp_core::ca::{CertificateAuthority, KeyType, Subject, Validity};
 use jitp_wire::{FromServer, Outline, QoS, Version, encode_publish};
@@ -15,6 +17,8 @@ const VERSION: Version = Version::V3;
 const PAYLOAD: &[u8] = br#"{"device":"pub0","sent":1767225600000}"#;
 /// Messages on their way from one device at the same time.
 const BURST: u32 = 20;
+/// After so much silence nothing more is waited for.
+pub(crate) const SILENCE: Duration = Duration::from_secs(2);
 
 /// Devices that a core knows; the last one subscribes.
 pub(crate) struct Devices(Vec<Dialler>);
@@ -30,7 +34,7 @@ impl Devices {
     pub(crate) fn new(core: &Core, setup: &Setup, publishers: u32) -> Result<Self> {
         let (subject, now) = (Subject::positional::<&str>(&[])?, OffsetDateTime::now_utc());
         let ca =
-            CertificateAuthority::create_root(&subject, KeyType::P256, Validity::Days(7), now)?;
+            CertificateAuthority::create_root(&subject, KeyType::P256, Validity::Days(3650), now)?;
         let mut diallers = Vec::new();
         for number in 0..=publishers {
             let device = Device::issue(&ca, &format!("bench-{number}"))?;
@@ -92,16 +96,19 @@ impl Devices {
 }
 
 impl Subscriber {
-    /// Takes so many messages and acknowledges each.
+    /// Takes so many messages and acknowledges each; fewer when none comes for a while, since a broker drops what a
+    /// subscriber is too slow for.
     pub(crate) async fn take(mut self, messages: u32) -> Result<Received> {
         for count in 0..messages {
-            match self.0.next().await? {
+            let Ok(next) = tokio::time::timeout(SILENCE, self.0.next()).await else {
+                return Ok(Received(count));
+            };
+            match next? {
                 Some(FromServer::Publish(publish)) => {
                     let id = publish.packet_id.ok_or("a message without an id")?;
                     let [high, low] = id.get().to_be_bytes();
                     self.0.send(&[0x40, 2, high, low]).await?;
                 }
-                None => return Ok(Received(count)),
                 other => return Err(format!("instead of a message came {other:?}").into()),
             }
         }
