@@ -6,8 +6,12 @@ mod certificate_flags;
 mod many;
 #[path = "shared/provision_one.rs"]
 mod one;
+#[path = "shared/provision_records.rs"]
+mod records;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/provision_wanted.rs"]
+mod wanted;
 
 use std::process::ExitCode;
 

@@ -1,27 +1,25 @@
-//! Many devices: a batch with a ledger, from a number, a list or signing requests.
+//! Many devices: a batch with a ledger.
 
-use std::fs;
-use std::io::Read;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use jitp_cli::{Bar, Common, Failure, Report, Result, Stop, read_file};
-use jitp_core::ca::{DeviceRequest, Instance};
+use jitp_cli::{Bar, Common, Failure, Result, Stop};
+use jitp_core::ca::{CertificateAuthority, Instance};
 use jitp_core::failure::Class;
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
 use jitp_issuing::{
-    BadRow, Batch, DeviceList, Format, Junit, Layout, Ledger, Manifest, Named, Numbered, Order,
-    Outcome, Passphrase, Plan, Source, Summary, Target,
+    Batch, Format, Junit, Layout, Ledger, Manifest, Passphrase, Plan, Summary, Target,
 };
-use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::certificate_flags::CertificateFlags;
+use crate::records::Records;
 use crate::signing::{Signing, absolute, operator};
+use crate::wanted::{Wanted, wanted};
 
 // (No docstring: clap would show it as what the program does.)
 #[derive(Args)]
@@ -29,24 +27,24 @@ use crate::signing::{Signing, absolute, operator};
 pub(super) struct ManyFlags {
     /// Issue this many devices, numbered after --prefix
     #[arg(long, value_name = "N", requires = "prefix", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
+    pub(super) count: Option<u64>,
 
     /// What the names of numbered devices begin with
     #[arg(long, requires = "count")]
-    prefix: Option<String>,
+    pub(super) prefix: Option<String>,
 
     /// Number of the first device
     #[arg(long, value_name = "N", default_value_t = 1, requires = "count")]
-    start: u64,
+    pub(super) start: u64,
 
     /// Issue the devices of a CSV file, - for stdin: column device, and country, organization,
     /// organizational_unit, state, dn_qualifier, serial_number, format
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
-    from: Option<PathBuf>,
+    pub(super) from: Option<PathBuf>,
 
     /// Certify the signing requests in these files and folders; the keys stay with the devices
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., conflicts_with_all = ["count", "from"])]
-    csr: Vec<PathBuf>,
+    pub(super) csr: Vec<PathBuf>,
 
     /// Folder to write to, made if it is not there, or a new archive if it ends with .tar or .zip [default: --dir]
     #[arg(long, value_name = "PATH")]
@@ -98,120 +96,6 @@ impl ManyFlags {
     /// Whether many devices are asked for.
     pub(super) fn are_given(&self) -> bool {
         self.count.is_some() || self.from.is_some() || !self.csr.is_empty()
-    }
-}
-
-/// What a batch is made from.
-struct Wanted {
-    source: Box<dyn Source>,
-    /// What tells it from others.
-    request: serde_json::Value,
-    total: u64,
-    bad: Vec<Bad>,
-}
-
-/// What is left out of a batch.
-#[derive(Serialize)]
-struct Bad {
-    /// Line or file.
-    place: String,
-    outcome: &'static str,
-    why: String,
-}
-
-impl Report for Bad {
-    fn columns(&self) -> Vec<String> {
-        vec![
-            self.place.clone(),
-            self.outcome.to_owned(),
-            self.why.clone(),
-        ]
-    }
-}
-
-impl From<BadRow> for Bad {
-    fn from(row: BadRow) -> Self {
-        let column = row
-            .column
-            .map(|column| format!("column {column}: "))
-            .unwrap_or_default();
-        Self {
-            place: format!("line {}", row.line),
-            outcome: "skipped",
-            why: format!("{column}{}", row.why),
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Line {
-    device: String,
-    outcome: &'static str,
-    certificate_id: String,
-    files: Vec<String>,
-}
-
-impl Report for Line {
-    fn columns(&self) -> Vec<String> {
-        let mut columns = vec![
-            self.device.clone(),
-            self.outcome.to_owned(),
-            self.certificate_id.clone(),
-        ];
-        columns.extend(self.files.iter().cloned());
-        columns
-    }
-}
-
-/// Where the lines of a batch go.
-struct Records {
-    reporter: jitp_cli::Reporter,
-    manifest: Option<Manifest>,
-    junit: Option<Junit>,
-}
-
-impl Records {
-    fn add(&mut self, order: &Order<'_>) -> Result<()> {
-        if let Some(manifest) = &mut self.manifest {
-            manifest.add(order)?;
-        }
-        if let Some(junit) = &mut self.junit {
-            junit.add(order)?;
-        }
-        self.reporter.line(&Line {
-            device: order.device.to_owned(),
-            outcome: match order.outcome {
-                Outcome::Issued => "issued",
-                Outcome::Unchanged => "unchanged",
-            },
-            certificate_id: order.certificate.to_string(),
-            files: order
-                .files
-                .iter()
-                .map(|file| file.display().to_string())
-                .collect(),
-        })
-    }
-
-    fn add_bad(&mut self, bad: &Bad) -> Result<()> {
-        if let Some(junit) = &mut self.junit {
-            junit.add_failure(&bad.place, &bad.why)?;
-        }
-        self.reporter.line(bad)
-    }
-
-    fn publish(self, failure: Option<&Failure>) -> Result<()> {
-        if let Some(manifest) = self.manifest {
-            manifest.publish()?;
-        }
-        if let Some(mut junit) = self.junit {
-            if let Some(failure) = failure {
-                junit.add_failure("batch", failure.message())?;
-            }
-            junit.publish()?;
-        }
-        Ok(())
     }
 }
 
@@ -349,7 +233,7 @@ fn verdict(
 
 fn plan(
     flags: &ManyFlags,
-    ca: &jitp_core::ca::CertificateAuthority,
+    ca: &CertificateAuthority,
     ca_name: &CaName,
     certificate: &CertificateFlags,
     store: &Store,
@@ -422,143 +306,4 @@ fn plan(
         passphrase,
         threads: flags.threads.unwrap_or(cores),
     })
-}
-
-fn wanted(flags: &ManyFlags, certificate: &CertificateFlags) -> Result<Wanted> {
-    if let (Some(count), Some(prefix)) = (flags.count, &flags.prefix) {
-        let source = Numbered::new(prefix, flags.start, count, certificate.attributes())?;
-        return Ok(Wanted {
-            source: Box::new(source),
-            request: json!({"prefix": prefix, "start": flags.start, "count": count}),
-            total: count,
-            bad: Vec::new(),
-        });
-    }
-    if let Some(path) = &flags.from {
-        let bytes = read_list(path)?;
-        let (list, bad) = DeviceList::read(bytes, certificate.attributes()).map_err(|error| {
-            Failure::from(error).context(format!("cannot use {}", path.display()))
-        })?;
-        if list.is_empty() && bad.is_empty() {
-            let message = format!("{} names no device", path.display());
-            return Err(Failure::new(Class::Configuration, message));
-        }
-        let digest = jitp_core::certificate::CertificateId::of(list.bytes());
-        return Ok(Wanted {
-            total: list.len(),
-            request: json!({"list": digest.as_str()}),
-            source: Box::new(list),
-            bad: bad.into_iter().map(Bad::from).collect(),
-        });
-    }
-    requests(&flags.csr)
-}
-
-/// A list may have a line for every device of a large factory.
-const LARGEST_LIST: u64 = 1 << 30;
-
-fn read_list(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = match path.as_os_str() == "-" {
-        true => std::io::stdin()
-            .lock()
-            .take(LARGEST_LIST + 1)
-            .read_to_end(&mut bytes),
-        false => fs::File::open(path)
-            .and_then(|file| file.take(LARGEST_LIST + 1).read_to_end(&mut bytes)),
-    };
-    let failed = |why: String| {
-        Failure::new(
-            Class::Configuration,
-            format!("cannot read the list {}: {why}", path.display()),
-        )
-    };
-    read.map_err(|error| failed(error.to_string()))?;
-    match bytes.len() as u64 > LARGEST_LIST {
-        true => Err(failed("it is larger than 1 GiB".to_owned())),
-        false => Ok(bytes),
-    }
-}
-
-/// The signing requests of files and folders.
-fn requests(paths: &[PathBuf]) -> Result<Wanted> {
-    let mut files = Vec::new();
-    for path in paths {
-        match path.is_dir() {
-            true => files.extend(requests_in(path)?),
-            false => files.push(path.clone()),
-        }
-    }
-    let mut names = std::collections::HashMap::new();
-    let (mut requests, mut bad) = (Vec::new(), Vec::new());
-    for file in files {
-        let read = || -> Result<DeviceRequest> {
-            let request = DeviceRequest::read(&read_file(&file, "the signing request")?)?;
-            let name = request.thing_name().to_string();
-            if let Some(other) = names.insert(name.clone(), file.clone()) {
-                let message = format!("{name} is in {} already", other.display());
-                return Err(Failure::new(Class::Configuration, message));
-            }
-            Ok(request)
-        };
-        match { read }() {
-            Ok(request) => requests.push(request),
-            Err(failure) => bad.push(Bad {
-                place: file.display().to_string(),
-                outcome: "skipped",
-                why: failure.message().to_owned(),
-            }),
-        }
-    }
-    let keys: Vec<_> = requests
-        .iter()
-        .map(|request| {
-            json!([
-                request.thing_name().as_str(),
-                hex(request.public_key_info())
-            ])
-        })
-        .collect();
-    Ok(Wanted {
-        total: requests.len() as u64,
-        request: json!({"requests": keys}),
-        source: Box::new(Named::requests(requests)),
-        bad,
-    })
-}
-
-fn hex(der: &[u8]) -> String {
-    jitp_core::certificate::CertificateId::of(der).to_string()
-}
-
-/// The files of a folder that are named like signing requests, in the order of their names.
-fn requests_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Class::Configuration,
-            format!("cannot read the folder {}: {error}", folder.display()),
-        )
-    };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let named = |ending: &str| {
-            path.extension()
-                .is_some_and(|extension| extension == ending)
-        };
-        if ["csr", "req", "p10"].into_iter().any(named) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    match files.is_empty() {
-        true => Err(Failure::new(
-            Class::Configuration,
-            format!(
-                "there is no signing request in {} (*.csr, *.req, *.p10)",
-                folder.display()
-            ),
-        )),
-        false => Ok(files),
-    }
 }
