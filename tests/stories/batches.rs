@@ -319,6 +319,12 @@ fn every_form_is_read_by_those_it_is_for() {
     ];
     let refusal = folder.run("provision", &arguments).fails(3);
     assert!(refusal.contains("JITP_DEVICE_PASSPHRASE"), "{refusal}");
+    fs::write(folder.path("list.csv"), "device,format\na,pem\nb,pkcs12\n").unwrap();
+    let refusal = folder
+        .run("provision", &["--from", "list.csv", "--out", "out"])
+        .fails(3);
+    assert!(refusal.contains("JITP_DEVICE_PASSPHRASE"), "{refusal}");
+    assert!(!folder.path("out").exists());
     folder.set("JITP_DEVICE_PASSPHRASE", "open sesame");
     folder.run("provision", &arguments).ok();
     let out = folder.path("out");

@@ -139,8 +139,9 @@ impl Classified for IssuingError {
             | Self::TargetCut { .. } => Class::Conflict,
             Self::Ca(error) => error.class(),
             Self::Encode { .. } => Class::Unexpected,
-            Self::PassphraseNeeded { .. } | Self::NoKey { .. } => Class::Usage,
-            Self::Database { .. }
+            Self::NoKey { .. } => Class::Usage,
+            Self::PassphraseNeeded { .. }
+            | Self::Database { .. }
             | Self::NotALedger { .. }
             | Self::OtherCa { .. }
             | Self::TargetGone { .. }

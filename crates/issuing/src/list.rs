@@ -219,11 +219,6 @@ impl DeviceList {
         self.good == 0
     }
 
-    /// Whether a row names its own formats.
-    pub fn names_formats(&self) -> bool {
-        self.columns.contains(&Column::Formats)
-    }
-
     /// The text, which tells this list from others.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

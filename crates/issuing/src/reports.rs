@@ -11,7 +11,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{BadRow, IssuingError, Order};
+use crate::{IssuingError, Order};
 
 /// A file that is written aside, and takes its place when it is whole.
 #[derive(Debug)]
@@ -188,15 +188,7 @@ impl Junit {
         self.write(&case)
     }
 
-    /// A row of the list that cannot be issued.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn add_bad(&mut self, bad: &BadRow) -> Result<(), IssuingError> {
-        self.add_failure(&format!("line {}", bad.line), &bad.why)
-    }
-
-    /// Something else that went wrong.
+    /// Something that went wrong: a bad row, or the batch itself.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -213,6 +213,7 @@ impl Batch<'_> {
         source: &dyn Source,
         now: OffsetDateTime,
     ) -> Result<OpenBatch, IssuingError> {
+        self.check_formats(source)?;
         self.check_quota(source)?;
         self.check_devices(source)?;
         self.check_keys(source)?;
@@ -227,6 +228,21 @@ impl Batch<'_> {
             },
             now,
         )
+    }
+
+    /// No row of a list asks for a form that cannot be made.
+    fn check_formats(&self, source: &dyn Source) -> Result<(), IssuingError> {
+        let formats = |item: &Item| item.formats.clone().unwrap_or_default();
+        let wanting = source
+            .items()
+            .flat_map(|item| formats(&item))
+            .find(|format| format.wants_passphrase());
+        match (wanting, &self.plan.passphrase) {
+            (Some(format), None) => Err(IssuingError::PassphraseNeeded {
+                format: format.as_str(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// All of it fits into the quota of the CA, or nothing is begun.

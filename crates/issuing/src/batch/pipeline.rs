@@ -270,11 +270,9 @@ impl Coordinator<'_, '_, '_, '_> {
             *left -= asked;
         }
         let reissue = self.run.plan.reissue;
-        let taken = self
-            .run
+        self.run
             .ledger
-            .reserve(self.run.open, &reservations, reissue)?;
-        Ok(taken.into_iter().map(|(_, serial)| serial).collect())
+            .reserve(self.run.open, &reservations, reissue)
     }
 
     /// Sees the chunks whose turn it is onto the disk, completes them in the ledger, and says so.

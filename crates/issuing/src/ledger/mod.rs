@@ -347,7 +347,7 @@ impl Ledger {
         batch: &OpenBatch,
         reservations: &[Reservation<'_>],
         reissue: bool,
-    ) -> Result<Vec<(u64, SerialNumber)>, IssuingError> {
+    ) -> Result<Vec<SerialNumber>, IssuingError> {
         let mut taken = Vec::with_capacity(reservations.len());
         let mut next = self.reserved;
         let mut refused = None;
@@ -382,7 +382,7 @@ impl Ledger {
                     refused = Some(reservation.device);
                     return Err(error);
                 }
-                taken.push((next, serial));
+                taken.push(serial);
             }
             Ok(())
         });
