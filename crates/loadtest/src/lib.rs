@@ -1,0 +1,16 @@
+//! The load test: thousands of devices in one process, each with a certificate of its own, and what came of it.
+//!
+//! Open loop: the schedule does not wait for the system, and latencies are counted from when something was due.
+
+mod measure;
+mod outcome;
+mod payload;
+mod scenario;
+
+pub use measure::{Counts, Histograms, Latency, Recorder, histogram};
+pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
+pub use payload::{Stamp, Template, TemplateError, topic};
+pub use scenario::{
+    Arrivals, Connect, Holds, Matching, MqttVersion, Names, Origin, Phase, Publish, Queue,
+    Scenario, ScenarioError, Span, Storm, Subscribe, matches,
+};
