@@ -2,11 +2,13 @@
 //!
 //! Open loop: the schedule does not wait for the system, and latencies are counted from when something was due.
 
+pub mod hdr_log;
 mod measure;
 mod outcome;
 mod payload;
 mod scenario;
 
+pub use hdr_log::{HdrLog, HdrLogError};
 pub use measure::{Counts, Histograms, Latency, Recorder, histogram};
 pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
 pub use payload::{Stamp, Template, TemplateError, topic};

@@ -1,0 +1,287 @@
+//! The HDR interval log of a run: every latency of every second, exactly, readable by other HDR tools.
+//!
+//! One line a second and kind of latency, tagged with [`Latency::name`]; values are microseconds, timestamps seconds
+//! since the run began, histograms V2 with DEFLATE.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::interval_log::{
+    IntervalLogHistogram, IntervalLogIterator, IntervalLogWriterBuilder, IntervalLogWriterError,
+    LogEntry, LogIteratorError, Tag,
+};
+use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
+
+use crate::measure::{Histograms, Latency};
+
+/// A log that is being written. What was written before the program ended, however it ended, can be read.
+pub struct HdrLog {
+    path: PathBuf,
+    file: BufWriter<File>,
+    serializer: V2DeflateSerializer,
+}
+
+impl HdrLog {
+    /// Makes the file; `started_at` is the Unix time, in milliseconds, from which intervals count.
+    ///
+    /// # Errors
+    /// [`HdrLogError::Write`], also if there is such a file: what was measured is never overwritten.
+    pub fn create(path: &Path, started_at: u64) -> Result<Self, HdrLogError> {
+        let write = |source| HdrLogError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let mut log = Self {
+            path: path.to_owned(),
+            file: BufWriter::new(File::create_new(path).map_err(write)?),
+            serializer: V2DeflateSerializer::new(),
+        };
+        let started_at = SystemTime::UNIX_EPOCH + Duration::from_millis(started_at);
+        IntervalLogWriterBuilder::new()
+            .add_comment("[Histogram log format version 1.3]")
+            .add_comment("Latencies in microseconds.")
+            .with_start_time(started_at)
+            .with_base_time(started_at)
+            .begin_log_with(&mut log.file, &mut log.serializer)
+            .map_err(write)?;
+        log.file.write_all(LEGEND).map_err(write)?;
+        log.file.flush().map_err(write)?;
+        Ok(log)
+    }
+
+    /// Writes what was measured in `length` seconds from `start`, counted from the beginning of the run.
+    ///
+    /// # Errors
+    /// [`HdrLogError::Write`].
+    pub fn interval(
+        &mut self,
+        start: f64,
+        length: f64,
+        histograms: &Histograms,
+    ) -> Result<(), HdrLogError> {
+        self.write_interval(start, length, histograms)
+            .map_err(|source| HdrLogError::Write {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
+    fn write_interval(
+        &mut self,
+        start: f64,
+        length: f64,
+        histograms: &Histograms,
+    ) -> io::Result<()> {
+        // Without a header to write, a builder writes nothing.
+        let mut writer =
+            IntervalLogWriterBuilder::new().begin_log_with(&mut self.file, &mut self.serializer)?;
+        for (latency, histogram) in histograms.iter() {
+            let tag = Tag::new(latency.name()).expect("a name is one word of letters");
+            writer
+                .write_histogram(histogram, seconds(start), seconds(length), Some(tag))
+                .map_err(|error| match error {
+                    IntervalLogWriterError::IoError(error) => error,
+                    IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
+                })?;
+        }
+        self.file.flush()
+    }
+}
+
+impl fmt::Debug for HdrLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HdrLog")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The sum of all intervals of a log. A last line that was not finished, since the program that wrote it was killed, is
+/// left out.
+///
+/// # Errors
+/// [`HdrLogError::Read`] and [`HdrLogError::Malformed`].
+pub fn read(path: &Path) -> Result<Histograms, HdrLogError> {
+    let mut log = std::fs::read(path).map_err(|source| HdrLogError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    log.truncate(
+        log.iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |end| end + 1),
+    );
+    let malformed = |why: String| HdrLogError::Malformed {
+        path: path.to_owned(),
+        why,
+    };
+    let mut sum = Histograms::default();
+    let mut deserializer = Deserializer::new();
+    let mut intervals = 0;
+    for entry in IntervalLogIterator::new(&log) {
+        let entry = entry.map_err(|error| {
+            let LogIteratorError::ParseError { offset } = error;
+            let line = log[..offset].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            malformed(format!("line {line} is none of an HDR log"))
+        })?;
+        if let LogEntry::Interval(interval) = entry {
+            intervals += 1;
+            add_interval(&interval, &mut deserializer, &mut sum)
+                .map_err(|why| malformed(format!("interval {intervals}: {why}")))?;
+        }
+    }
+    Ok(sum)
+}
+
+fn add_interval(
+    interval: &IntervalLogHistogram<'_>,
+    deserializer: &mut Deserializer,
+    sum: &mut Histograms,
+) -> Result<(), String> {
+    let tag = interval.tag().ok_or("it has no tag")?;
+    let latency = Latency::of_name(tag.as_str())
+        .ok_or_else(|| format!("no latency is called {}", tag.as_str()))?;
+    let encoded = BASE64_STANDARD
+        .decode(interval.encoded_histogram())
+        .map_err(|error| error.to_string())?;
+    let histogram: Histogram<u64> = deserializer
+        .deserialize(&mut encoded.as_slice())
+        .map_err(|error| error.to_string())?;
+    // Other buckets could be added too, but not exactly.
+    if (
+        histogram.low(),
+        histogram.high(),
+        histogram.sigfig(),
+        histogram.len() > 0,
+    ) != (1, crate::measure::LONGEST, crate::measure::DIGITS, true)
+    {
+        return Err("its histogram has other bounds, or is empty".to_owned());
+    }
+    sum.entry(latency)
+        .add(&histogram)
+        .map_err(|error| error.to_string())
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// Names of the columns, which readers skip.
+const LEGEND: &[u8] =
+    b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
+
+/// Why a log could not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HdrLogError {
+    /// The file could not be made or written.
+    #[error("cannot write {}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file could not be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no HDR log of a load test.
+    #[error("{}: {why}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        why: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(folder: &Path) -> (PathBuf, Histograms) {
+        let path = folder.join("latencies.hlog");
+        let mut log = HdrLog::create(&path, 1_700_000_000_123).unwrap();
+        let mut all = Histograms::default();
+        for second in 0..5_u32 {
+            let mut one = Histograms::default();
+            for value in 0..100_u64 {
+                one.record(Latency::Delivery, value * value * u64::from(second + 1));
+            }
+            if second == 3 {
+                one.record(Latency::Connect, u64::MAX);
+            }
+            log.interval(f64::from(second), 1.0, &one).unwrap();
+            all.add(&one);
+        }
+        (path, all)
+    }
+
+    #[test]
+    fn what_is_written_is_read_exactly() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, all) = written(folder.path());
+        let read = read(&path).unwrap();
+        for latency in Latency::ALL {
+            assert_eq!(read.get(latency), all.get(latency), "{latency}");
+        }
+        assert_eq!(read.get(Latency::Delivery).unwrap().len(), 500);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("#[StartTime: 1700000000.123 (seconds since epoch)]\n"));
+        assert!(text.contains("\nTag=connect,3.000,1.000,"));
+    }
+
+    #[test]
+    fn a_log_that_was_cut_off_gives_what_was_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = written(folder.path());
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 10]).unwrap();
+        assert_eq!(
+            read(&path).unwrap().get(Latency::Delivery).unwrap().len(),
+            400
+        );
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(read(&path).unwrap().iter().count(), 0);
+    }
+
+    #[test]
+    fn a_log_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = written(folder.path());
+        assert!(matches!(
+            HdrLog::create(&path, 0),
+            Err(HdrLogError::Write { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists
+        ));
+    }
+
+    #[test]
+    fn what_is_no_log_is_refused_with_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = written(folder.path());
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (broken, why) in [
+            (
+                text.replace("Tag=connect", "Tag=teleport"),
+                "called teleport",
+            ),
+            (text.replace("Tag=connect,", ""), "has no tag"),
+            (text.replace("HISTF", "HISTX"), "interval 1: "),
+            ("what?\n".to_owned(), "line 1 "),
+        ] {
+            std::fs::write(&path, broken).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
