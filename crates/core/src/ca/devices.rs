@@ -1,12 +1,11 @@
 //! Device certificates in number: what they have in common is prepared once.
 
 use super::{
-    CaError, CertificateAuthority, Certified, DeviceRequest, DeviceSubject, IssuedCertificate,
-    IssuedDevice, PrivateKey, Quota, SerialNumber,
+    CaError, CertificateAuthority, DeviceRequest, DeviceSubject, IssuedCertificate, IssuedDevice,
+    PrivateKey, Quota, SerialNumber,
+    certify::{Certified, key_id, sign},
     draft::{CertifiedKey, Kind, Name, Request, Stencil},
-    key_id,
     public_half::PublicHalf,
-    sign,
 };
 use crate::{certificate::CertificateId, names::ThingName};
 

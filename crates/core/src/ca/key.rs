@@ -191,6 +191,11 @@ impl PrivateKey {
         self.key_type.public_key_info(&self.public)
     }
 
+    /// The public half as PEM text, one block `PUBLIC KEY`.
+    pub fn public_key_pem(&self) -> String {
+        pem::encode("PUBLIC KEY", &self.public_key_info())
+    }
+
     /// Whether `certificate` certifies this key.
     pub fn belongs_to(&self, certificate: &Certificate) -> bool {
         self.public == certificate.public_key()
