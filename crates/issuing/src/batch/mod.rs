@@ -171,7 +171,7 @@ impl Batch<'_> {
             Some((open, true)) if !self.plan.reissue => {
                 return self.all_unchanged(&open, source, said);
             }
-            Some((open, false)) => (open, true),
+            Some((open, false)) if !self.is_lost(&open) => (open, true),
             _ => (self.begin(request, source, now)?, false),
         };
         let issuer = self.ca.device_issuer(open.window, now)?;
@@ -204,6 +204,13 @@ impl Batch<'_> {
             summary.finished = true;
         }
         Ok(summary)
+    }
+
+    /// Whether a batch cannot be gone on with, because its archive is gone for good: whoever has been issued a
+    /// certificate in it needs another one.
+    fn is_lost(&self, open: &OpenBatch) -> bool {
+        let target = &open.target;
+        self.plan.abandon && target.layout.is_archive() && !target.path.exists()
     }
 
     /// Looks whether everything can be issued, and records that it begins.

@@ -53,7 +53,12 @@ pub(super) fn run(
         (Layout::Folder | Layout::Sharded, _) => None,
         (Layout::Tar | Layout::Zip, false) => Some(Archive::create(target)?),
         (Layout::Tar | Layout::Zip, true) => {
-            Some(Archive::reopen(target, open.batch, &open.written)?.ok_or_else(gone)?)
+            match Archive::reopen(target, open.batch, &open.written)? {
+                Some(archive) => Some(archive),
+                // Nothing was written yet: it is as good as new.
+                None if open.written.archive == 0 => Some(Archive::create(target)?),
+                None => return Err(gone()),
+            }
         }
     };
     let folder = match archive {
@@ -260,6 +265,7 @@ impl Coordinator<'_, '_, '_, '_> {
                     What::Make(_) => Origin::Made,
                     What::Certify(_) => Origin::Requested,
                 },
+                formats: prepared.item.formats.as_deref(),
             })
             .collect();
         let asked = reservations.len() as u64;

@@ -9,20 +9,22 @@ use time::OffsetDateTime;
 use super::{Batch, worker::key_hash};
 use crate::{
     error::IssuingError,
-    ledger::{OpenBatch, Reserved},
-    output::{Condition, Folder, Format, Layout},
+    ledger::{OpenBatch, Origin, Reserved},
+    output::{Archive, Condition, Folder, Format, Layout},
 };
 
 impl Batch<'_> {
     /// Looks at everything that was reserved and not completed: what is whole on the disk is issued, and what is not is
     /// taken away and void.
     pub(super) fn settle(&mut self, now: OffsetDateTime) -> Result<(), IssuingError> {
-        let unfinished = self.ledger.unfinished()?;
+        let unfinished = self.ledger.unfinished();
         for rows in unfinished.chunk_by(|one, next| one.batch == next.batch) {
             let open = self.ledger.batch(rows[0].batch)?;
             let outcomes = match open.target.layout {
-                // Whatever is in the archive behind what is known to be whole is cut off.
-                Layout::Tar | Layout::Zip => vec![None; rows.len()],
+                Layout::Tar | Layout::Zip => {
+                    self.cut(&open)?;
+                    vec![None; rows.len()]
+                }
                 Layout::Folder | Layout::Sharded => self.look(&open, rows)?,
             };
             self.ledger.complete(&open, &outcomes, &open.written)?;
@@ -33,30 +35,47 @@ impl Batch<'_> {
         }
     }
 
+    /// Cuts off whatever is in an archive behind what is known to be whole: nobody is to find a certificate there that
+    /// is void.
+    fn cut(&self, open: &OpenBatch) -> Result<(), IssuingError> {
+        match Archive::reopen(&open.target, open.batch, &open.written)? {
+            Some(archive) => archive.sync(),
+            None if open.written.archive == 0 => Ok(()),
+            None => self.gone(open),
+        }
+    }
+
+    /// What a batch was writing to is not there.
+    fn gone(&self, open: &OpenBatch) -> Result<(), IssuingError> {
+        match self.plan.abandon {
+            true => Ok(()),
+            false => Err(IssuingError::TargetGone {
+                batch: open.batch,
+                path: open.target.path.clone(),
+            }),
+        }
+    }
+
     fn look(
         &self,
         open: &OpenBatch,
         rows: &[Reserved],
     ) -> Result<Vec<Option<CertificateId>>, IssuingError> {
         let Some(folder) = Folder::open(&open.target, false)? else {
-            return match self.plan.abandon {
-                true => Ok(vec![None; rows.len()]),
-                false => Err(IssuingError::TargetGone {
-                    batch: open.batch,
-                    path: open.target.path.clone(),
-                }),
-            };
+            self.gone(open)?;
+            return Ok(vec![None; rows.len()]);
         };
         // What is found whole is said to be issued, so it has to be on the disk.
         folder.sync()?;
         let mut outcomes = Vec::with_capacity(rows.len());
         for row in rows {
-            let found = match open.target.formats.as_slice() {
-                [Format::Pem] => whole(&folder, row, self.ledger.ca())?,
+            let formats = row.formats.as_ref().unwrap_or(&open.target.formats);
+            let found = match formats.as_slice() {
+                [format] => whole(&folder, *format, row, self.ledger.ca())?,
                 _ => None,
             };
             if found.is_none() {
-                take_away(&folder, row)?;
+                take_away(&folder, formats, row)?;
             }
             outcomes.push(found);
         }
@@ -65,17 +84,21 @@ impl Batch<'_> {
     }
 }
 
-/// The certificate of a row whose two files are whole.
+/// The certificate of a row whose files are whole, in a form that can be read back: PEM.
 fn whole(
     folder: &Folder<'_>,
+    format: Format,
     row: &Reserved,
     ca: &Certificate,
 ) -> Result<Option<CertificateId>, IssuingError> {
-    let [key, certificate] = ["key", "crt"].map(|ending| format!("{}.{ending}", row.device));
-    let Condition::File(certificate) = folder.look(&row.device, &certificate)? else {
+    let Some((key, chain)) = format.pem_endings() else {
         return Ok(None);
     };
-    let Ok(chain) = Certificate::all_from_pem(&certificate) else {
+    let look = |ending| folder.look(&row.device, &format!("{}.{ending}", row.device));
+    let Condition::File(chain) = look(chain)? else {
+        return Ok(None);
+    };
+    let Ok(chain) = Certificate::all_from_pem(&chain) else {
         return Ok(None);
     };
     let Some(leaf) = chain.first().filter(|_| chain.len() == 2) else {
@@ -87,38 +110,43 @@ fn whole(
     if !ours {
         return Ok(None);
     }
-    let has_key = match folder.look(&row.device, &key)? {
-        Condition::File(pem) => {
-            PrivateKey::from_pem(&pem, None).is_ok_and(|key| key.belongs_to(leaf))
+    if format == Format::Thing {
+        match look("pub")? {
+            Condition::File(pem) if *pem == leaf.public_key_pem().into_bytes() => {}
+            _ => return Ok(None),
         }
-        // A device that asked with a request has its key itself.
-        Condition::Absent => row.requested,
-        Condition::Other => false,
-    };
+    }
+    // A device that asked with a request has its key itself; what lies here is none of ours.
+    let has_key = row.origin == Origin::Requested
+        || match look(key)? {
+            Condition::File(pem) => {
+                PrivateKey::from_pem(&pem, None).is_ok_and(|key| key.belongs_to(leaf))
+            }
+            Condition::Absent | Condition::Other => false,
+        };
     Ok(has_key.then(|| leaf.id().clone()))
 }
 
-/// Takes the files away that the interrupted run may have made for a device. A whole key that is not the one of the row
-/// was put there by somebody else, and stays with whatever lies beside it.
-fn take_away(folder: &Folder<'_>, row: &Reserved) -> Result<(), IssuingError> {
-    let key = format!("{}.key", row.device);
-    match folder.look(&row.device, &key)? {
-        Condition::File(pem) => {
-            let foreign = PrivateKey::from_pem(&pem, None)
-                .is_ok_and(|key| key_hash(&key.public_key_info()) != row.key);
-            if foreign {
-                return Ok(());
+/// Takes the files away that the interrupted run may have made for a device, so that a certificate that is void is
+/// nowhere: those of its forms alone, which did not lie there when the batch began. A whole key that is not the one of
+/// the row was put there by somebody else since, and stays with whatever lies beside it.
+fn take_away(folder: &Folder<'_>, formats: &[Format], row: &Reserved) -> Result<(), IssuingError> {
+    let requested = row.origin == Origin::Requested;
+    let mut found = Vec::new();
+    for format in formats {
+        for file in format.files(&row.device, requested) {
+            if let Condition::File(contents) = folder.look(&row.device, &file)? {
+                let foreign = PrivateKey::from_pem(&contents, None)
+                    .is_ok_and(|key| key_hash(&key.public_key_info()) != row.key);
+                if foreign {
+                    return Ok(());
+                }
+                found.push(file);
             }
         }
-        Condition::Other => return Ok(()),
-        Condition::Absent => {}
     }
-    for format in Format::ALL {
-        for file in format.files(&row.device, false) {
-            if matches!(folder.look(&row.device, &file)?, Condition::File(_)) {
-                folder.remove(&row.device, &file)?;
-            }
-        }
+    for file in found {
+        folder.remove(&row.device, &file)?;
     }
     Ok(())
 }

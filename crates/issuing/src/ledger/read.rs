@@ -13,7 +13,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     State,
     chain::{Hash, Row, START, sealed},
-    identity, is_file, is_new, schema, unusable,
+    opening::{identity, is_file, is_new},
+    schema, unusable,
 };
 use crate::error::IssuingError;
 

@@ -6,11 +6,14 @@ use std::path::Path;
 /// The number that SQLite keeps for the application in the file's header: "JITP".
 pub(super) const APPLICATION: i32 = 0x4a49_5450;
 /// The version of the tables.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
+/// What makes tables of version 1 such of this one.
+pub(super) const FROM_1: &str = "ALTER TABLE certificate ADD COLUMN formats TEXT";
 
 /// A row of `certificate` is reserved before anything is signed, and becomes issued or void in the order of the
 /// sequence; from then on it does not change, and its hash covers it and the row before. `current` is the one thing
-/// that does: which of a device's certificates is the present one, which the rows themselves also tell.
+/// that does: which of a device's certificates is the present one, which the rows themselves also tell. `formats` says
+/// for what is not completed yet which files were to be written, if not those of its batch.
 ///
 /// Serial numbers begin with the sequence, so that their index grows at its end only: a random one costs a third of the
 /// cryptography. Keys that are made here are different by themselves (256 random bits); those that come with requests
@@ -46,7 +49,8 @@ CREATE TABLE certificate (
     state INTEGER NOT NULL,
     current INTEGER NOT NULL,
     certificate BLOB,
-    hash BLOB
+    hash BLOB,
+    formats TEXT
 ) STRICT;
 CREATE UNIQUE INDEX certificate_device ON certificate (device) WHERE current = 1;
 CREATE UNIQUE INDEX certificate_key ON certificate (key) WHERE origin = 1 AND current = 1;

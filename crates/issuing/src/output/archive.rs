@@ -49,19 +49,21 @@ impl<'a> Archive<'a> {
     ) -> Result<Option<Self>, IssuingError> {
         let open = File::options()
             .write(true)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(&target.path);
         let file = match open {
             Ok(file) => file,
-            // Nothing was written yet: it is as good as new.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && written.archive == 0 => {
-                return Self::create(target).map(Some);
-            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(write_error(target, error)),
         };
         let failed = |source| write_error(target, source);
-        let found = file.metadata().map_err(failed)?.len();
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(IssuingError::Exists {
+                path: target.path.clone(),
+            });
+        }
+        let found = metadata.len();
         if found < written.archive {
             return Err(IssuingError::TargetCut {
                 batch,
@@ -77,6 +79,13 @@ impl<'a> Archive<'a> {
         };
         archive.cut().map_err(failed)?;
         Ok(Some(archive))
+    }
+
+    /// Sees on the disk that it is as long as it is.
+    pub(crate) fn sync(&self) -> Result<(), IssuingError> {
+        self.file
+            .sync_all()
+            .map_err(|error| write_error(self.target, error))
     }
 
     /// Appends members and sees them onto the disk. After an error the archive is as long as it was.

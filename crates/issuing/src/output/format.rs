@@ -31,6 +31,10 @@ pub enum Format {
     CHeader,
     /// `DEVICE.svg`, a QR code of the device's name.
     Qr,
+    /// `DEVICE.key`, `DEVICE.pub` and `DEVICE.pem`, as create-thing keeps what a thing has; not for lists and flags.
+    Thing,
+    /// `DEVICE.claim.key` and `DEVICE.claim.pem`, as create-claim keeps a claim; not for lists and flags.
+    Claim,
 }
 
 /// A file of a device.
@@ -55,7 +59,7 @@ pub(crate) struct Maker<'a> {
 }
 
 impl Format {
-    /// Every form, in the order of the documentation.
+    /// Every form that can be asked for, in the order of the documentation.
     pub const ALL: [Self; 8] = [
         Self::Pem,
         Self::Der,
@@ -78,6 +82,8 @@ impl Format {
             Self::Nrf => "nrf",
             Self::CHeader => "c-header",
             Self::Qr => "qr",
+            Self::Thing => "thing",
+            Self::Claim => "claim",
         }
     }
 
@@ -102,6 +108,19 @@ impl Format {
             Self::Nrf => &[("nrf.csv", false)],
             Self::CHeader => &[("h", true)],
             Self::Qr => &[("svg", false)],
+            // The certificate last: when it is there, the others are.
+            Self::Thing => &[("key", true), ("pub", false), ("pem", false)],
+            Self::Claim => &[("claim.key", true), ("claim.pem", false)],
+        }
+    }
+
+    /// The endings of key and chain of a form that is these two in PEM, and can be read back.
+    pub(crate) fn pem_endings(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Pem => Some(("key", "crt")),
+            Self::Thing => Some(("key", "pem")),
+            Self::Claim => Some(("claim.key", "claim.pem")),
+            _ => None,
         }
     }
 
@@ -130,7 +149,9 @@ impl Maker<'_> {
                 continue;
             }
             let contents = match (ending, of.key) {
-                ("crt", _) => Zeroizing::new(of.certificate.chain_pem().into_bytes()),
+                ("crt" | "pem" | "claim.pem", _) => {
+                    Zeroizing::new(of.certificate.chain_pem().into_bytes())
+                }
                 ("crt.der", _) => Zeroizing::new(of.certificate.der().to_vec()),
                 ("nrf.csv", _) => Zeroizing::new(nrf(of.certificate).into_bytes()),
                 ("svg", _) => Zeroizing::new(qr(device.as_str())?.into_bytes()),
@@ -142,7 +163,8 @@ impl Maker<'_> {
                         device: device.to_string(),
                     });
                 }
-                ("key", Some(key)) => octets(key.to_pem()),
+                ("key" | "claim.key", Some(key)) => octets(key.to_pem()),
+                ("pub", Some(key)) => Zeroizing::new(key.public_key_pem().into_bytes()),
                 ("key.der", Some(key)) => Zeroizing::new(key.pkcs8_der().to_vec()),
                 ("p12", Some(key)) => pkcs12(of.certificate, key, self.passphrase(format)?)?,
                 ("encrypted.key", Some(key)) => {

@@ -1,5 +1,7 @@
 //! Batches and their ledger: what is on the disk afterwards, and what a change of it shows.
 
+mod interrupted;
+
 use std::{
     collections::HashSet,
     fs,
@@ -351,71 +353,6 @@ fn every_change_of_a_ledger_shows() {
         let found = factory.verify().unwrap_err().to_string();
         assert!(found.contains(fault), "{change}: {found}");
     }
-}
-
-#[test]
-fn half_a_device_is_taken_away_and_a_whole_one_is_kept() {
-    let factory = Factory::new();
-    let plan = factory.plan("a", factory.folder());
-    factory.run(&plan, 10, usize::MAX).unwrap();
-    // As if the run had been killed before it completed the ledger.
-    let database = rusqlite::Connection::open(factory.ledger_path()).unwrap();
-    database
-        .execute_batch(
-            "UPDATE certificate SET state = 0, certificate = NULL, hash = NULL;
-             UPDATE batch SET finished = NULL; DELETE FROM seal;",
-        )
-        .unwrap();
-    drop(database);
-    let file = |name: &str| plan.target.path.join(name);
-    fs::write(file("sensor-00000.crt"), "").unwrap();
-    fs::write(file("sensor-00001.key"), "-----BEGIN").unwrap();
-    fs::remove_file(file("sensor-00002.crt")).unwrap();
-    fs::remove_file(file("sensor-00003.key")).unwrap();
-    fs::remove_file(file("sensor-00003.crt")).unwrap();
-    let kept = fs::read(file("sensor-00005.key")).unwrap();
-
-    let summary = factory.run(&plan, 10, usize::MAX).unwrap();
-    assert_eq!(
-        (summary.issued, summary.unchanged, summary.finished),
-        (4, 6, true)
-    );
-    assert_eq!(fs::read(file("sensor-00005.key")).unwrap(), kept);
-    for number in 0..10 {
-        let [key, chain] = ["key", "crt"]
-            .map(|ending| fs::read(file(&format!("sensor-{number:05}.{ending}"))).unwrap());
-        factory.judge(&key, &chain);
-    }
-    let verified = factory.verify().unwrap();
-    assert_eq!(
-        (verified.issued, verified.void, verified.reserved),
-        (10, 4, 0)
-    );
-}
-
-#[test]
-fn outputs_that_are_gone_are_asked_for_before_anything_else_is_done() {
-    let factory = Factory::new();
-    let mut plan = factory.plan("a", factory.folder());
-    factory.run(&plan, 10, usize::MAX).unwrap();
-    let database = rusqlite::Connection::open(factory.ledger_path()).unwrap();
-    database
-        .execute_batch(
-            "UPDATE certificate SET state = 0, certificate = NULL, hash = NULL WHERE sequence > 5;
-             UPDATE batch SET finished = NULL; DELETE FROM seal;",
-        )
-        .unwrap();
-    drop(database);
-    fs::rename(&plan.target.path, factory.dir.path().join("unmounted")).unwrap();
-    let refusal = factory.run(&plan, 10, usize::MAX).unwrap_err();
-    assert!(
-        matches!(refusal, IssuingError::TargetGone { batch: 1, .. }),
-        "{refusal}"
-    );
-    plan.abandon = true;
-    let summary = factory.run(&plan, 10, usize::MAX).unwrap();
-    assert_eq!((summary.issued, summary.unchanged), (5, 5));
-    assert_eq!(factory.verify().unwrap().void, 5);
 }
 
 #[test]
