@@ -17,7 +17,7 @@ use hdrhistogram::serialization::interval_log::{
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
-use crate::measure::{Histograms, Latency};
+use crate::measure::{DIGITS, Histograms, LONGEST, Latency};
 
 /// A log that is being written. What was written before the program ended, however it ended, can be read.
 pub struct HdrLog {
@@ -107,64 +107,131 @@ impl fmt::Debug for HdrLog {
 /// # Errors
 /// [`HdrLogError::Read`] and [`HdrLogError::Malformed`].
 pub fn read(path: &Path) -> Result<Histograms, HdrLogError> {
-    let mut log = std::fs::read(path).map_err(|source| HdrLogError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    log.truncate(
-        log.iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |end| end + 1),
-    );
-    let malformed = |why: String| HdrLogError::Malformed {
-        path: path.to_owned(),
-        why,
-    };
+    let log = Log::open(path)?;
     let mut sum = Histograms::default();
-    let mut deserializer = Deserializer::new();
-    let mut intervals = 0;
-    for entry in IntervalLogIterator::new(&log) {
-        let entry = entry.map_err(|error| {
-            let LogIteratorError::ParseError { offset } = error;
-            let line = log[..offset].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            malformed(format!("line {line} is none of an HDR log"))
-        })?;
-        if let LogEntry::Interval(interval) = entry {
-            intervals += 1;
-            add_interval(&interval, &mut deserializer, &mut sum)
-                .map_err(|why| malformed(format!("interval {intervals}: {why}")))?;
-        }
+    for interval in log.intervals() {
+        interval?.add_to(&mut sum)?;
     }
     Ok(sum)
 }
 
-fn add_interval(
-    interval: &IntervalLogHistogram<'_>,
-    deserializer: &mut Deserializer,
-    sum: &mut Histograms,
-) -> Result<(), String> {
-    let tag = interval.tag().ok_or("it has no tag")?;
-    let latency = Latency::of_name(tag.as_str())
-        .ok_or_else(|| format!("no latency is called {}", tag.as_str()))?;
-    let encoded = BASE64_STANDARD
-        .decode(interval.encoded_histogram())
-        .map_err(|error| error.to_string())?;
-    let histogram: Histogram<u64> = deserializer
-        .deserialize(&mut encoded.as_slice())
-        .map_err(|error| error.to_string())?;
-    // Other buckets could be added too, but not exactly.
-    if (
-        histogram.low(),
-        histogram.high(),
-        histogram.sigfig(),
-        histogram.len() > 0,
-    ) != (1, crate::measure::LONGEST, crate::measure::DIGITS, true)
-    {
-        return Err("its histogram has other bounds, or is empty".to_owned());
+/// A log that was written; its histograms are decoded one by one.
+pub(crate) struct Log {
+    path: PathBuf,
+    text: Vec<u8>,
+}
+
+impl Log {
+    /// Reads the file, without a last line that was not finished.
+    pub(crate) fn open(path: &Path) -> Result<Self, HdrLogError> {
+        let mut text = std::fs::read(path).map_err(|source| HdrLogError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let end = text.iter().rposition(|&byte| byte == b'\n');
+        text.truncate(end.map_or(0, |end| end + 1));
+        Ok(Self {
+            path: path.to_owned(),
+            text,
+        })
     }
-    sum.entry(latency)
-        .add(&histogram)
-        .map_err(|error| error.to_string())
+
+    /// Its intervals, one for each second and kind of latency.
+    pub(crate) fn intervals(&self) -> impl Iterator<Item = Result<Interval<'_>, HdrLogError>> {
+        let mut number = 0;
+        IntervalLogIterator::new(&self.text).filter_map(move |entry| match entry {
+            Ok(LogEntry::Interval(entry)) => {
+                number += 1;
+                Some(self.interval(number, entry))
+            }
+            Ok(_) => None,
+            Err(LogIteratorError::ParseError { offset }) => {
+                let before = self.text[..offset].iter();
+                let line = before.filter(|&&byte| byte == b'\n').count() + 1;
+                Some(Err(
+                    self.malformed(format!("line {line} is none of an HDR log"))
+                ))
+            }
+        })
+    }
+
+    fn interval<'a>(
+        &'a self,
+        number: usize,
+        entry: IntervalLogHistogram<'a>,
+    ) -> Result<Interval<'a>, HdrLogError> {
+        let why = match entry.tag().map(|tag| tag.as_str()) {
+            None => "it has no tag".to_owned(),
+            Some(tag) => match Latency::of_name(tag) {
+                Some(latency) => {
+                    return Ok(Interval {
+                        log: self,
+                        number,
+                        latency,
+                        entry,
+                    });
+                }
+                None => format!("no latency is called {tag}"),
+            },
+        };
+        Err(self.malformed(format!("interval {number}: {why}")))
+    }
+
+    fn malformed(&self, why: String) -> HdrLogError {
+        HdrLogError::Malformed {
+            path: self.path.clone(),
+            why,
+        }
+    }
+}
+
+/// One kind of latency in one second.
+pub(crate) struct Interval<'a> {
+    log: &'a Log,
+    number: usize,
+    latency: Latency,
+    entry: IntervalLogHistogram<'a>,
+}
+
+impl Interval<'_> {
+    /// Its kind.
+    pub(crate) fn latency(&self) -> Latency {
+        self.latency
+    }
+
+    /// Its end, in seconds since the run began.
+    pub(crate) fn end(&self) -> f64 {
+        (self.entry.start_timestamp() + self.entry.duration()).as_secs_f64()
+    }
+
+    /// Decodes it and adds it; returns how many values it has.
+    pub(crate) fn add_to(&self, sum: &mut Histograms) -> Result<u64, HdrLogError> {
+        let decoded = BASE64_STANDARD
+            .decode(self.entry.encoded_histogram())
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| {
+                Deserializer::new()
+                    .deserialize::<u64, _>(&mut bytes.as_slice())
+                    .map_err(|error| error.to_string())
+            })
+            .and_then(|histogram: Histogram<u64>| {
+                // Other buckets could be added too, but not exactly.
+                let bounds = (histogram.low(), histogram.high(), histogram.sigfig());
+                match bounds == (1, LONGEST, DIGITS) {
+                    true => Ok(histogram),
+                    false => Err("its histogram has other bounds".to_owned()),
+                }
+            });
+        let added = decoded.and_then(|histogram| {
+            let sum = sum.entry(self.latency);
+            sum.add(&histogram).map_err(|error| error.to_string())?;
+            Ok(histogram.len())
+        });
+        added.map_err(|why| {
+            self.log
+                .malformed(format!("interval {}: {why}", self.number))
+        })
+    }
 }
 
 fn seconds(seconds: f64) -> Duration {

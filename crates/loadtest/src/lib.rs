@@ -2,14 +2,18 @@
 //!
 //! Open loop: the schedule does not wait for the system, and latencies are counted from when something was due.
 
+mod assertion;
 pub mod hdr_log;
 mod measure;
+mod merge;
 mod outcome;
 mod payload;
 mod scenario;
 
+pub use assertion::{Assertion, AssertionError, Held, main_latency};
 pub use hdr_log::{HdrLog, HdrLogError};
 pub use measure::{Counts, Histograms, Latency, Recorder, histogram};
+pub use merge::{LATENCIES, MergeError, RESULT, lost, merge};
 pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
 pub use payload::{Stamp, Template, TemplateError, topic};
 pub use scenario::{

@@ -80,6 +80,23 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// What a scenario asks for, the whole fleet together, if a message goes to so many subscribers on average.
+    pub fn expected(scenario: &Scenario, copies: f64) -> Self {
+        if !scenario.publishes() {
+            return Self::default();
+        }
+        let published = f64::from(scenario.publishers) * scenario.publish.rate;
+        let delivered = published * copies;
+        Self {
+            published,
+            delivered,
+            forwarded: match scenario.subscribe.forward {
+                Some(_) => delivered,
+                None => 0.0,
+            },
+        }
+    }
+
     /// All messages a second.
     pub fn total(&self) -> f64 {
         self.published + self.delivered + self.forwarded
@@ -180,4 +197,108 @@ pub struct Second {
     pub cpu: f64,
     /// Whether it lies in the measured time.
     pub measured: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// What a run of the seed's scenario could have found: ten seconds, deliveries that took 1 to 1000 ms.
+    pub(crate) fn outcome() -> (Outcome, crate::Histograms) {
+        let toml = Scenario::built_in("seed").expect("it is in the program");
+        let mut scenario = Scenario::read("seed", toml).expect("it can be read");
+        scenario.publishers = 100;
+        scenario.subscribers = 2;
+        let mut histograms = crate::Histograms::default();
+        for value in 1..=1000 {
+            histograms.record(Latency::Delivery, value * 1000);
+            histograms.record(Latency::Connect, value * 10);
+        }
+        let timeline: Vec<Second> = (1..=10_u32)
+            .map(|second| Second {
+                at: f64::from(second),
+                connected: 102,
+                counts: Counts {
+                    published: 100,
+                    delivered: 200,
+                    forwarded: 200,
+                    ..Counts::default()
+                },
+                p50: Some(10.0 + f64::from(second)),
+                p99: Some(100.0),
+                connect_p99: None,
+                cpu: 0.1,
+                measured: true,
+            })
+            .collect();
+        let rates = Rates::expected(&scenario, 2.0);
+        let outcome = Outcome {
+            schema: SCHEMA,
+            run: "r1".to_owned(),
+            endpoint: "localhost:8883".to_owned(),
+            shard: None,
+            started_at: 1_700_000_000_000,
+            published_from: Some(1_700_000_001_000),
+            measured_seconds: 10.0,
+            ended_early: None,
+            devices: 102,
+            counts: Counts {
+                attempts: 102,
+                connects: 102,
+                due: 1000,
+                published: 1000,
+                received: 2000,
+                delivered: 2000,
+                forwarded: 2000,
+                ..Counts::default()
+            },
+            expected: Expected {
+                rates,
+                copies: 2.0,
+                queued: 0,
+            },
+            observed: rates,
+            lost: Some(0),
+            queue_lost: None,
+            latencies: histograms
+                .iter()
+                .map(|(latency, histogram)| (latency, Summary::of(histogram)))
+                .collect(),
+            endings: BTreeMap::from([("closed by us".to_owned(), 102)]),
+            generator: Generator {
+                cpu_seconds: 1.0,
+                total_cpu_seconds: 1.2,
+                threads: 2,
+                peak_memory: 20_000_000,
+                limited: Vec::new(),
+            },
+            timeline,
+            notes: Vec::new(),
+            scenario,
+        };
+        (outcome, histograms)
+    }
+
+    #[test]
+    fn what_is_expected_follows_from_the_scenario() {
+        let (outcome, _) = outcome();
+        let rates = Rates::expected(&outcome.scenario, 2.0);
+        assert_eq!(
+            (rates.published, rates.delivered, rates.forwarded),
+            (100.0, 200.0, 200.0)
+        );
+        // The formula of the shell toolkit: publishers * (1 + 2 * subscribers).
+        assert_eq!(rates.total(), 500.0);
+        let mut silent = outcome.scenario.clone();
+        silent.publish.rate = 0.0;
+        assert_eq!(Rates::expected(&silent, 2.0), Rates::default());
+    }
+
+    #[test]
+    fn an_outcome_is_read_as_it_was_written() {
+        let (outcome, _) = outcome();
+        let text = serde_json::to_string(&outcome).unwrap();
+        let again: Outcome = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), text);
+    }
 }
