@@ -138,8 +138,9 @@ pub fn write_milliseconds(out: &mut Vec<u8>, micros: u64) -> std::io::Result<()>
 
 /// Makes a payload longer by at least so many bytes, within its last brace if it is an object, so that it stays JSON.
 fn pad(out: &mut Vec<u8>, start: usize, missing: usize) {
-    match (out.get(start), out.pop()) {
-        (Some(b'{'), Some(b'}')) => {
+    let opened = out.get(start) == Some(&b'{');
+    match (opened, out.pop()) {
+        (true, Some(b'}')) => {
             out.extend_from_slice(PAD.as_bytes());
             out.resize(out.len() + missing.saturating_sub(PAD.len() + 1), b'x');
             out.extend_from_slice(b"\"}");

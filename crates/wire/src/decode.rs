@@ -55,6 +55,18 @@ impl Frames {
         Ok(Some((first, packet)))
     }
 
+    /// As [`Frames::next`], for bytes that stay where they are: the first byte, the body, and the size of the next whole
+    /// packet with its header.
+    ///
+    /// # Errors
+    /// The length is malformed or above the maximum.
+    pub fn peel<'a>(&self, stream: &'a [u8]) -> Result<Option<(u8, &'a [u8], usize)>, WireError> {
+        let Some((first, header, size)) = self.announced(stream)? else {
+            return Ok(None);
+        };
+        Ok(stream.get(header..size).map(|body| (first, body, size)))
+    }
+
     /// Looks at the length that the next packet announces, while it is not known yet how to read it.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! in a signature, so it can be replaced; PUBLISH and PUBACK, which are not rare, are read and written
 //! here without copying or allocating.
 
+mod arrival;
 mod client;
 mod decode;
 mod encode;
@@ -17,6 +18,7 @@ pub mod reason;
 mod sniff;
 pub mod topic;
 
+pub use arrival::Arrival;
 pub use client::{
     ClientConnect, FromServer, decode_from_server, encode_connect, encode_disconnect_from_client,
     encode_ping, encode_subscribe, encode_unsubscribe,

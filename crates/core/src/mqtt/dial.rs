@@ -1,6 +1,7 @@
 //! From an endpoint to an open TLS stream, every step within a deadline.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,13 +12,15 @@ use rustls::{
 };
 use rustls_pki_types::{ServerName, UnixTime};
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::{TcpSocket, TcpStream, lookup_host},
     time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
+    endpoint::Endpoint,
     error::MqttError,
+    identity::Identity,
     options::{Alpn, Clock, Options},
     reason::{Closed, Stage},
     stream::Fault,
@@ -29,9 +32,9 @@ const ALPN_PORT: u16 = 443;
 /// ALPN of MQTT with client certificates (developer guide, "Device communication protocols").
 const ALPN_MQTT: &[u8] = b"x-amzn-mqtt-ca";
 
-/// Everything needed to open connections to one endpoint.
-pub(crate) struct Dialer {
-    connector: TlsConnector,
+/// What the connections of all devices to one endpoint have in common: address, roots, TLS settings.
+pub struct Network {
+    config: ClientConfig,
     name: ServerName<'static>,
     host: String,
     port: u16,
@@ -39,35 +42,42 @@ pub(crate) struct Dialer {
     issuer: Arc<Mutex<Option<String>>>,
 }
 
-impl Dialer {
-    /// Builds the TLS configuration. Nothing is sent.
-    pub(crate) fn new(options: &Options) -> Result<Self, MqttError> {
-        let name = options
-            .server_name
-            .as_deref()
-            .unwrap_or_else(|| options.endpoint.host());
+/// One device's way into the endpoint of a [`Network`].
+#[derive(Clone)]
+pub struct Entrance(TlsConnector);
+
+impl Network {
+    /// Builds the TLS configuration. Nothing is sent. `server_name` is the name sent as SNI and looked for in the
+    /// server's certificate; the endpoint's host unless given.
+    ///
+    /// # Errors
+    /// When the roots are out of date, the name cannot be one of a server, or TLS cannot be set up.
+    pub fn new(
+        endpoint: &Endpoint,
+        trust: &Trust,
+        alpn: &Alpn,
+        server_name: Option<&str>,
+        clock: &Clock,
+    ) -> Result<Self, MqttError> {
+        trust.check(clock.now())?;
+        let name = server_name.unwrap_or_else(|| endpoint.host());
         let name = ServerName::try_from(name.to_owned()).map_err(|_| MqttError::ServerName {
             name: name.to_owned(),
         })?;
         let provider = Arc::new(default_provider());
         let issuer = Arc::new(Mutex::new(None));
-        let verifier = Verifier::new(
-            options.trust.clone(),
-            Arc::clone(&provider),
-            Arc::clone(&issuer),
-        );
-        let mut config =
-            ClientConfig::builder_with_details(provider, Arc::new(Now(options.clock.clone())))
-                .with_safe_default_protocol_versions()
-                .map_err(|error| MqttError::Tls {
-                    endpoint: options.endpoint.to_string(),
-                    detail: error.to_string(),
-                })?
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_client_cert_resolver(options.identity.resolver());
-        config.alpn_protocols = match &options.alpn {
-            Alpn::ByPort if options.endpoint.port() == ALPN_PORT => vec![ALPN_MQTT.to_vec()],
+        let verifier = Verifier::new(trust.clone(), Arc::clone(&provider), Arc::clone(&issuer));
+        let mut config = ClientConfig::builder_with_details(provider, Arc::new(Now(clock.clone())))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| MqttError::Tls {
+                endpoint: endpoint.to_string(),
+                detail: error.to_string(),
+            })?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.alpn_protocols = match alpn {
+            Alpn::ByPort if endpoint.port() == ALPN_PORT => vec![ALPN_MQTT.to_vec()],
             Alpn::ByPort | Alpn::None => Vec::new(),
             Alpn::Protocol(protocol) => vec![protocol.clone().into_bytes()],
         };
@@ -75,27 +85,36 @@ impl Dialer {
         // that has just been activated or revoked.
         config.resumption = Resumption::disabled();
         Ok(Self {
-            connector: TlsConnector::from(Arc::new(config)),
+            config,
             name,
-            host: options.endpoint.host().to_owned(),
-            port: options.endpoint.port(),
-            trust: options.trust.clone(),
+            host: endpoint.host().to_owned(),
+            port: endpoint.port(),
+            trust: trust.clone(),
             issuer,
         })
     }
 
-    /// Address lookup, TCP, TLS.
-    pub(crate) async fn dial(&self, deadline: Instant) -> Result<TlsStream<TcpStream>, Closed> {
-        let tcp = self.tcp(deadline).await?;
-        let started = Instant::now();
-        match timeout_at(deadline, self.connector.connect(self.name.clone(), tcp)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(self.handshake_fault(&error)),
-            Err(_) => Err(timed_out(Stage::Handshake, started)),
-        }
+    /// The way in with this certificate; every handshake is a full one.
+    pub fn entrance(&self, identity: &Identity) -> Entrance {
+        let mut config = self.config.clone();
+        config.client_auth_cert_resolver = identity.resolver();
+        Entrance(TlsConnector::from(Arc::new(config)))
     }
 
-    async fn tcp(&self, deadline: Instant) -> Result<TcpStream, Closed> {
+    /// The same, with a memory of one session: where the server allows it, the next handshake resumes the last one. For
+    /// servers that are no AWS IoT Core.
+    pub fn resuming_entrance(&self, identity: &Identity) -> Entrance {
+        let mut config = self.config.clone();
+        config.client_auth_cert_resolver = identity.resolver();
+        config.resumption = Resumption::in_memory_sessions(1);
+        Entrance(TlsConnector::from(Arc::new(config)))
+    }
+
+    /// The endpoint's addresses, one at least.
+    ///
+    /// # Errors
+    /// [`Closed::Unreachable`] or [`Closed::TimedOut`].
+    pub async fn addresses(&self, deadline: Instant) -> Result<Vec<SocketAddr>, Closed> {
         let started = Instant::now();
         let addresses: Vec<_> =
             match timeout_at(deadline, lookup_host((self.host.as_str(), self.port))).await {
@@ -107,30 +126,31 @@ impl Dialer {
                 }
                 Err(_) => return Err(timed_out(Stage::Lookup, started)),
             };
-        let mut last = Closed::Unreachable {
-            detail: format!("{} has no address", self.host),
-        };
-        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        for address in addresses {
-            // Addresses share the time that is left, so that a dead IPv6 route does not use it all up.
-            let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
-            left = left.saturating_sub(1);
-            let started = Instant::now();
-            match timeout_at(started + share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // Small packets, each waited for: no gain from delaying them. Failing this harms nothing.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => {
-                    last = Closed::Unreachable {
-                        detail: format!("{address}: {error}"),
-                    };
-                }
-                Err(_) => last = timed_out(Stage::Tcp, started),
-            }
+        match addresses.is_empty() {
+            true => Err(Closed::Unreachable {
+                detail: format!("{} has no address", self.host),
+            }),
+            false => Ok(addresses),
         }
-        Err(last)
+    }
+
+    /// TLS over an open connection.
+    ///
+    /// # Errors
+    /// Why the handshake failed, as precisely as it can be told.
+    pub async fn handshake(
+        &self,
+        entrance: &Entrance,
+        tcp: TcpStream,
+        deadline: Instant,
+    ) -> Result<TlsStream<TcpStream>, Closed> {
+        let started = Instant::now();
+        let handshake = entrance.0.connect(self.name.clone(), tcp);
+        match timeout_at(deadline, handshake).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.handshake_fault(&error)),
+            Err(_) => Err(timed_out(Stage::Handshake, started)),
+        }
     }
 
     fn handshake_fault(&self, error: &std::io::Error) -> Closed {
@@ -164,6 +184,86 @@ impl Dialer {
                 Fault::Other(detail) => Closed::Tls { detail },
             },
         }
+    }
+}
+
+/// Opens a TCP connection from this local address, if one is given, without delaying small packets.
+///
+/// # Errors
+/// [`Closed::Unreachable`] with the address and what the operating system said, or [`Closed::TimedOut`].
+pub async fn open_tcp(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    deadline: Instant,
+) -> Result<TcpStream, Closed> {
+    let started = Instant::now();
+    let opened = async {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        if let Some(source) = source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        socket.connect(address).await
+    };
+    match timeout_at(deadline, opened).await {
+        Ok(Ok(stream)) => {
+            // Small packets, each waited for: no gain from delaying them. Failing this harms nothing.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(Closed::Unreachable {
+            detail: format!("{address}: {error}"),
+        }),
+        Err(_) => Err(timed_out(Stage::Tcp, started)),
+    }
+}
+
+/// Everything needed to open one device's connections to one endpoint.
+pub(crate) struct Dialer {
+    network: Network,
+    entrance: Entrance,
+}
+
+impl Dialer {
+    /// Builds the TLS configuration. Nothing is sent.
+    pub(crate) fn new(options: &Options) -> Result<Self, MqttError> {
+        let network = Network::new(
+            &options.endpoint,
+            &options.trust,
+            &options.alpn,
+            options.server_name.as_deref(),
+            &options.clock,
+        )?;
+        Ok(Self {
+            entrance: network.entrance(&options.identity),
+            network,
+        })
+    }
+
+    /// Address lookup, TCP, TLS.
+    pub(crate) async fn dial(&self, deadline: Instant) -> Result<TlsStream<TcpStream>, Closed> {
+        let tcp = self.tcp(deadline).await?;
+        self.network.handshake(&self.entrance, tcp, deadline).await
+    }
+
+    async fn tcp(&self, deadline: Instant) -> Result<TcpStream, Closed> {
+        let addresses = self.network.addresses(deadline).await?;
+        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let mut outcome = Err(Closed::Unreachable {
+            detail: format!("{} has no address", self.network.host),
+        });
+        for address in addresses {
+            // Addresses share the time that is left, so that a dead IPv6 route does not use it all up.
+            let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
+            left = left.saturating_sub(1);
+            outcome = open_tcp(address, None, Instant::now() + share).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
     }
 }
 

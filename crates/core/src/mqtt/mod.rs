@@ -22,6 +22,7 @@ mod session;
 mod stream;
 mod trust;
 
+pub use dial::{Entrance, Network, open_tcp};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{MqttError, Tries};
 pub use identity::{Identity, IdentityError};
