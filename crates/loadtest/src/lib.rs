@@ -3,20 +3,36 @@
 //! Open loop: the schedule does not wait for the system, and latencies are counted from when something was due.
 
 mod assertion;
+mod clock;
+mod device;
+mod endings;
+mod fleet;
 pub mod hdr_log;
+mod identities;
+mod integrity;
+mod line;
 mod measure;
 mod merge;
 mod outcome;
 mod payload;
+mod recorders;
+mod run;
 mod scenario;
+mod session;
+mod shared;
+mod usage;
 
 pub use assertion::{Assertion, AssertionError, Held, main_latency};
+pub use fleet::names;
 pub use hdr_log::{HdrLog, HdrLogError};
+pub use identities::{Files, Fresh, Identities};
 pub use measure::{Counts, Histograms, Latency, Recorder, histogram};
 pub use merge::{LATENCIES, MergeError, RESULT, lost, merge};
 pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
 pub use payload::{Stamp, Template, TemplateError, topic};
+pub use run::{Plan, Tick, run};
 pub use scenario::{
     Arrivals, Connect, Holds, Matching, MqttVersion, Names, Origin, Phase, Publish, Queue,
     Scenario, ScenarioError, Span, Storm, Subscribe, matches,
 };
+pub use usage::{LimitError, make_room};

@@ -119,9 +119,9 @@ impl fmt::Display for Latency {
 }
 
 /// Longest latency that is told from longer ones: an hour, in microseconds.
-pub const LONGEST: u64 = 3_600_000_000;
+pub(crate) const LONGEST: u64 = 3_600_000_000;
 /// Significant digits of a histogram.
-pub const DIGITS: u8 = 3;
+pub(crate) const DIGITS: u8 = 3;
 
 /// An empty histogram of latencies in microseconds, 1 to [`LONGEST`], three digits.
 pub fn histogram() -> Histogram<u64> {

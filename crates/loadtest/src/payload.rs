@@ -132,7 +132,7 @@ impl Template {
 }
 
 /// Unix time in microseconds as one in milliseconds with three decimals.
-pub fn write_milliseconds(out: &mut Vec<u8>, micros: u64) -> std::io::Result<()> {
+pub(crate) fn write_milliseconds(out: &mut Vec<u8>, micros: u64) -> std::io::Result<()> {
     write!(out, "{}.{:03}", micros / 1000, micros % 1000)
 }
 
@@ -233,7 +233,7 @@ impl<'a> Stamp<'a> {
 }
 
 /// Appends what a subscriber forwards. The members are those of the seed; `seq` and `run` are added.
-pub fn write_forward(out: &mut Vec<u8>, stamp: &Stamp<'_>, subscriber: &str, now: u64) {
+pub(crate) fn write_forward(out: &mut Vec<u8>, stamp: &Stamp<'_>, subscriber: &str, now: u64) {
     // Writing to memory does not fail.
     let _ = write!(
         out,

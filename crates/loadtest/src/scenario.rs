@@ -7,6 +7,7 @@ use std::time::Duration;
 use jitp_core::mqtt::{check_client_id, check_filter, check_topic};
 use serde::{Deserialize, Serialize};
 
+use crate::measure::Latency;
 use crate::payload::{Template, TemplateError};
 
 /// What is done with a fleet.
@@ -570,6 +571,42 @@ impl Scenario {
             _ => (0..self.subscribers)
                 .filter(|&index| matches(index))
                 .count() as u32,
+        }
+    }
+}
+
+impl Scenario {
+    /// Copies of one message of each publisher, all together.
+    pub fn all_copies(&self) -> u64 {
+        // Topics that differ in nothing but the publisher, and filters that are all the same, are matched alike.
+        match self.subscribe.filter.contains('{') {
+            false if self.publishers > 0 && !self.names_a_publisher() => {
+                u64::from(self.copies(0)) * u64::from(self.publishers)
+            }
+            _ => (0..self.publishers)
+                .map(|index| u64::from(self.copies(index)))
+                .sum(),
+        }
+    }
+
+    /// Whether the filter of subscribers is about single publishers.
+    fn names_a_publisher(&self) -> bool {
+        self.subscribe
+            .filter
+            .split('/')
+            .any(|level| level.contains(&self.names.publisher))
+            || self.publish.topic.contains("{index}")
+    }
+
+    /// The latency that this scenario is about.
+    pub fn main_latency(&self) -> Latency {
+        match () {
+            () if self.queue.is_some() => Latency::Queue,
+            () if self.publishes() && self.subscribers > 0 => Latency::Delivery,
+            () if self.publishes() && self.publish.qos > 0 => Latency::Acknowledge,
+            () if self.identities == Origin::Claim => Latency::Claim,
+            () if self.duration > Span::default() && !self.publishes() => Latency::Ping,
+            () => Latency::Connect,
         }
     }
 }

@@ -93,8 +93,17 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`]; a key of another certificate is [`IdentityError::Mismatch`].
     pub fn from_pem(chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, IdentityError> {
-        let chain = read_chain(chain_pem)?;
-        let key = read_key(key_pem)?;
+        Self::new(read_chain(chain_pem)?, read_key(key_pem)?)
+    }
+
+    /// As [`Identity::from_pem`], of a chain and a key (PKCS#8, PKCS#1 or SEC1) in DER.
+    ///
+    /// # Errors
+    /// As [`Identity::from_pem`].
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, IdentityError> {
         let provider: CryptoProvider = default_provider();
         let key = provider
             .key_provider

@@ -12,11 +12,10 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    dial::of_alert,
     message::{Message, Publish, Qos, Version},
     reason::{Closed, Reason, Stage},
     rumqtt::{self, Answer, Client, EventLoop, Incoming, Published, Setup, Stop, Subscribed},
-    stream::{Fault, Observed, Witness},
+    stream::{Observed, Witness},
 };
 
 /// Messages that wait for the program before the connection is no longer read.
@@ -236,10 +235,7 @@ fn why(stop: Stop, witness: &Witness, version: Version, stage: Stage) -> Closed 
             detail: "a refusal without a code".to_owned(),
         },
         Stop::Transport(detail) => match witness.fault() {
-            Some(Fault::Ended) => Closed::Ended { stage },
-            Some(Fault::Reset) => Closed::Reset { stage },
-            Some(Fault::Alert(alert)) => of_alert(alert),
-            Some(Fault::Other(detail)) => Closed::Protocol { detail },
+            Some(fault) => fault.closed(stage),
             None if detail.contains("timed out") => Closed::Stalled,
             None => Closed::Ended { stage },
         },

@@ -18,7 +18,7 @@ pub struct Reason {
 
 impl Reason {
     /// A reason code of MQTT 5 (OASIS MQTT 5.0, 2.4).
-    pub(crate) fn v5(code: u8, text: Option<String>) -> Self {
+    pub fn v5(code: u8, text: Option<String>) -> Self {
         let words = match code {
             0x00 => "success",
             0x10 => "no matching subscribers",
@@ -63,7 +63,7 @@ impl Reason {
     }
 
     /// A CONNACK return code of MQTT 3.1.1 (3.2.2.3), or the 7 that AWS IoT was documented to send for 5.
-    pub(crate) fn v311_connack(code: u8) -> Self {
+    pub fn v311_connack(code: u8) -> Self {
         let words = match code {
             0 => "success",
             1 => "unacceptable protocol version",

@@ -16,6 +16,11 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::{
+    dial::of_alert,
+    reason::{Closed, Stage},
+};
+
 /// The bytes that are kept from the start of the stream: enough for a CONNACK with a reason string.
 const HEAD: usize = 1024;
 
@@ -89,6 +94,23 @@ impl Fault {
             | io::ErrorKind::NotConnected => Self::Reset,
             _ => Self::Other(error.to_string()),
         }
+    }
+
+    /// What it means for a connection at this stage.
+    pub(crate) fn closed(self, stage: Stage) -> Closed {
+        match self {
+            Self::Ended => Closed::Ended { stage },
+            Self::Reset => Closed::Reset { stage },
+            Self::Alert(alert) => of_alert(alert),
+            Self::Other(detail) => Closed::Protocol { detail },
+        }
+    }
+}
+
+impl Closed {
+    /// The end of a connection that was found by reading or writing at this stage.
+    pub fn of(error: &io::Error, stage: Stage) -> Self {
+        Fault::of(error).closed(stage)
     }
 }
 

@@ -1,0 +1,350 @@
+//! The life of one device: it gets in, stays, is lost and comes back, until the run ends.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jitp_core::mqtt::{Closed, Entrance, Reason, Stage, open_tcp};
+use jitp_wire::{ClientConnect, Frames, FromServer, Version, decode_from_server, encode_connect};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use crate::clock::Micros;
+use crate::endings::{ending, is_provisioning, reason};
+use crate::fleet::Member;
+use crate::integrity::Seen;
+use crate::measure::Latency;
+use crate::scenario::Origin;
+use crate::session::{End, Pending, Session};
+use crate::shared::{Phase, Shared};
+
+/// A device, and what it keeps when it has no connection.
+pub(crate) struct Device {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) member: Member,
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Whether it was ever served.
+    served: bool,
+    settled: bool,
+    /// Its way in, kept where it cannot be made again or remembers a session.
+    entrance: Option<Entrance>,
+    pub(crate) random: SmallRng,
+    /// Number and time of the next message.
+    pub(crate) next: Option<(u64, Micros)>,
+    /// What was sent and not acknowledged.
+    pub(crate) pending: VecDeque<Pending>,
+    /// What waits to be forwarded.
+    pub(crate) backlog: VecDeque<Box<[u8]>>,
+    /// When the next storm comes.
+    pub(crate) storm: Option<(u64, Micros)>,
+    pub(crate) seen: Seen,
+}
+
+impl Device {
+    /// A device that has not connected.
+    pub(crate) fn new(shared: Arc<Shared>, member: Member) -> Self {
+        Self {
+            phase: shared.phase.clone(),
+            // The same device has the same chance in every run.
+            random: SmallRng::seed_from_u64(u64::from(member.place)),
+            shared,
+            member,
+            served: false,
+            settled: false,
+            entrance: None,
+            next: None,
+            pending: VecDeque::new(),
+            backlog: VecDeque::new(),
+            storm: None,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Lives until the run ends.
+    pub(crate) async fn live(mut self) {
+        let rate = self.shared.scenario.connect.rate;
+        let offset = f64::from(self.member.place) / rate * 1e6;
+        let mut due = self.shared.connect_from + offset as Micros;
+        let mut lost = false;
+        loop {
+            let at = self.shared.clock.instant(due);
+            if unless_it_ends(&mut self.phase, sleep_until(at))
+                .await
+                .is_none()
+            {
+                return;
+            }
+            // Boxed, so that a device that is connected does not carry it along.
+            let got_in = Box::pin(self.get_in(due, lost)).await;
+            let Some(stream) = got_in else {
+                self.settle();
+                return;
+            };
+            self.shared.connected.fetch_add(1, Ordering::Relaxed);
+            let end = Session::run(&mut self, stream).await;
+            self.shared.connected.fetch_sub(1, Ordering::Relaxed);
+            let now = self.shared.clock.now();
+            match end {
+                End::Finished => return,
+                End::Refused(what) => {
+                    self.count_failure(what);
+                    self.settle();
+                    return;
+                }
+                End::Dropped => {
+                    let spread = self
+                        .shared
+                        .scenario
+                        .storm
+                        .as_ref()
+                        .map_or(0, |storm| storm.spread.micros());
+                    self.count_loss("dropped by the scenario".to_owned());
+                    due = now + self.random.random_range(0..=spread);
+                }
+                End::Lost(closed) => {
+                    self.count_loss(ending(&closed));
+                    due = now;
+                }
+            }
+            lost = true;
+        }
+    }
+
+    /// Says once that this device got in or gave up.
+    pub(crate) fn settle(&mut self) {
+        if !self.settled {
+            self.settled = true;
+            self.shared.settled.add();
+        }
+    }
+
+    fn count_loss(&self, ending: String) {
+        let mut recorder = self.shared.recorders.mine();
+        recorder.counts.disconnects += 1;
+        *recorder.endings.entry(ending).or_default() += 1;
+    }
+
+    /// Tries until it is served; none if it gave up or the run ended.
+    async fn get_in(&mut self, due: Micros, lost: bool) -> Option<TlsStream<TcpStream>> {
+        let connect = &self.shared.scenario.connect;
+        let (back_off, most) = (connect.back_off.0, connect.max_back_off.0);
+        let give_up = self.shared.clock.instant(due + connect.timeout.micros());
+        let mut wait = back_off;
+        let mut attempt = 0;
+        loop {
+            let began = self.shared.clock.now();
+            let mut phase = self.phase.clone();
+            let outcome = unless_it_ends(&mut phase, self.attempt(attempt, give_up)).await?;
+            let closed = match self.note(outcome, began, due, lost) {
+                Ok(stream) => return Some(stream),
+                Err(closed) => closed,
+            };
+            let pause = wait.mul_f64(1.0 + self.random.random::<f64>() / 2.0);
+            wait = (wait * 2).min(most);
+            attempt += 1;
+            if Instant::now() + pause >= give_up {
+                self.count_failure(format!("gave up: {}", ending(&closed)));
+                return None;
+            }
+            unless_it_ends(&mut self.phase, sleep_until(Instant::now() + pause)).await?;
+        }
+    }
+
+    /// Writes down how an attempt went.
+    fn note<T>(
+        &mut self,
+        outcome: Result<T, Closed>,
+        began: Micros,
+        due: Micros,
+        lost: bool,
+    ) -> Result<T, Closed> {
+        let now = self.shared.clock.now();
+        let mut recorder = self.shared.recorders.mine();
+        recorder.counts.attempts += 1;
+        match &outcome {
+            Ok(_) => {
+                recorder.counts.connects += 1;
+                let histograms = &mut recorder.histograms;
+                histograms.record(Latency::Attempt, now - began);
+                let kind = if lost {
+                    Latency::Reconnect
+                } else {
+                    Latency::Connect
+                };
+                histograms.record(kind, now.saturating_sub(due));
+                self.served = true;
+            }
+            Err(closed) if !self.served && is_provisioning(closed) => {
+                recorder.counts.provisioning_closes += 1;
+                recorder
+                    .histograms
+                    .record(Latency::ProvisioningClose, now - began);
+            }
+            Err(closed) => {
+                recorder.counts.failed_attempts += 1;
+                *recorder.endings.entry(ending(closed)).or_default() += 1;
+            }
+        }
+        outcome
+    }
+
+    fn count_failure(&self, ending: String) {
+        let mut recorder = self.shared.recorders.mine();
+        recorder.counts.failed_devices += 1;
+        *recorder.endings.entry(ending).or_default() += 1;
+    }
+
+    /// One attempt, from the address to CONNACK.
+    async fn attempt(
+        &mut self,
+        attempt: u32,
+        give_up: Instant,
+    ) -> Result<TlsStream<TcpStream>, Closed> {
+        let shared = Arc::clone(&self.shared);
+        let connect = &shared.scenario.connect;
+        let deadline = give_up.min(Instant::now() + connect.attempt_timeout.0);
+        let entrance = self.entrance()?;
+        let addresses = shared.addresses.known(&shared.network, deadline).await?;
+        let address = addresses[(self.member.place + attempt) as usize % addresses.len()];
+        let began = shared.clock.now();
+        let tcp = open_tcp(address, self.source(), deadline).await?;
+        let opened = shared.clock.now();
+        let mut stream = shared.network.handshake(&entrance, tcp, deadline).await?;
+        let shaken = shared.clock.now();
+        {
+            let mut recorder = shared.recorders.mine();
+            recorder.histograms.record(Latency::Tcp, opened - began);
+            recorder.histograms.record(Latency::Tls, shaken - opened);
+        }
+        let started = Instant::now();
+        let version = connect.version.into();
+        let greeting = greet(
+            &mut stream,
+            &self.member.name,
+            version,
+            connect.keep_alive.0,
+        );
+        timeout_at(deadline, greeting)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Closed::TimedOut {
+                    stage: Stage::Connack,
+                    waited: started.elapsed(),
+                })
+            })
+            .map(|()| stream)
+    }
+
+    /// The way in, kept only where it has to be.
+    fn entrance(&mut self) -> Result<Entrance, Closed> {
+        if let Some(entrance) = &self.entrance {
+            return Ok(entrance.clone());
+        }
+        let shared = &self.shared;
+        let identity = shared
+            .identities
+            .identity(self.member.place, &self.member.name)
+            .map_err(|detail| Closed::Tls { detail })?;
+        let resumption = shared.scenario.connect.resumption;
+        let entrance = match resumption {
+            true => shared.network.resuming_entrance(&identity),
+            false => shared.network.entrance(&identity),
+        };
+        if resumption || shared.scenario.identities == Origin::Claim {
+            self.entrance = Some(entrance.clone());
+        }
+        Ok(entrance)
+    }
+
+    /// The local address it connects from.
+    fn source(&self) -> Option<IpAddr> {
+        let sources = &self.shared.sources;
+        let number = self.member.place as usize;
+        (!sources.is_empty()).then(|| sources[number % sources.len()])
+    }
+}
+
+/// Does something, unless the run ends before it is done.
+async fn unless_it_ends<T>(
+    phase: &mut watch::Receiver<Phase>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = phase.wait_for(|phase| *phase == Phase::Ending) => None,
+        done = work => Some(done),
+    }
+}
+
+/// CONNECT, and its CONNACK.
+async fn greet(
+    stream: &mut TlsStream<TcpStream>,
+    client_id: &str,
+    version: Version,
+    keep_alive: Duration,
+) -> Result<(), Closed> {
+    let mut packet = Vec::new();
+    let connect = ClientConnect {
+        client_id: client_id.to_owned(),
+        clean_start: true,
+        keep_alive: u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX),
+        ..ClientConnect::default()
+    };
+    encode_connect(&mut packet, version, &connect).map_err(|error| Closed::Protocol {
+        detail: error.to_string(),
+    })?;
+    let sent = async {
+        stream.write_all(&packet).await?;
+        stream.flush().await
+    };
+    sent.await
+        .map_err(|error| Closed::of(&error, Stage::Connack))?;
+    // One byte after the other would be enough: nothing may follow before CONNACK but what a session had kept, and it is a
+    // clean one.
+    let mut read = Vec::with_capacity(64);
+    loop {
+        let mut chunk = [0; 256];
+        let count = stream
+            .read(&mut chunk)
+            .await
+            .map_err(|error| Closed::of(&error, Stage::Connack))?;
+        if count == 0 {
+            return Err(Closed::Ended {
+                stage: Stage::Connack,
+            });
+        }
+        read.extend_from_slice(&chunk[..count]);
+        let protocol = |detail: String| Closed::Protocol { detail };
+        let Some((first, body, size)) = Frames::new(MOST_CONNACK)
+            .peel(&read)
+            .map_err(|error| protocol(error.to_string()))?
+        else {
+            continue;
+        };
+        return match decode_from_server(version, first, Bytes::copy_from_slice(body)) {
+            Ok(FromServer::ConnAck { reason: 0, .. }) if size == read.len() => Ok(()),
+            Ok(FromServer::ConnAck { reason: 0, .. }) => {
+                Err(protocol("packets followed CONNACK at once".to_owned()))
+            }
+            Ok(FromServer::ConnAck { reason: code, .. }) => {
+                Err(Closed::Refused(reason(version, true, code)))
+            }
+            Ok(FromServer::Disconnect(code)) => Err(Closed::Disconnected(Reason::v5(code, None))),
+            Ok(_) => Err(protocol(
+                "something else than CONNACK came first".to_owned(),
+            )),
+            Err(error) => Err(protocol(error.to_string())),
+        };
+    }
+}
+
+/// Longest CONNACK that is read, in bytes.
+const MOST_CONNACK: usize = 64 * 1024;

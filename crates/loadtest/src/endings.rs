@@ -1,0 +1,33 @@
+//! How connections and attempts end, in words of which there are few.
+
+use jitp_core::mqtt::{Closed, Reason, Stage};
+
+/// The ending as it is counted: without times, which would make every one another.
+pub(crate) fn ending(closed: &Closed) -> String {
+    match closed {
+        Closed::TimedOut { stage, .. } => format!("no answer {stage}"),
+        Closed::Unreachable { detail } => format!("cannot reach the endpoint: {detail}"),
+        other => other.to_string(),
+    }
+}
+
+/// Whether an attempt of a device that was never served ended as just-in-time provisioning ends it: closed without
+/// CONNACK (developer guide, "Just-in-time provisioning").
+pub(crate) fn is_provisioning(closed: &Closed) -> bool {
+    matches!(
+        closed,
+        Closed::Ended {
+            stage: Stage::Connack
+        } | Closed::Reset {
+            stage: Stage::Connack
+        }
+    )
+}
+
+/// A refusal in CONNACK or a DISCONNECT of the server, in the words of its version.
+pub(crate) fn reason(version: jitp_wire::Version, connack: bool, code: u8) -> Reason {
+    match (version, connack) {
+        (jitp_wire::Version::V3, true) => Reason::v311_connack(code),
+        _ => Reason::v5(code, None),
+    }
+}
