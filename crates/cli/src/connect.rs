@@ -14,10 +14,10 @@ use crate::environment;
 use crate::failure::{Failure, Result};
 use crate::input::read_file;
 
-// Flags of programs that connect as a device. (No docstring: clap would show it as what the program does.)
+// Where to connect. (No docstring: clap would show it as what the program does.)
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection options")]
-pub struct ConnectFlags {
+pub struct EndpointFlags {
     /// MQTT endpoint, `host` or `host:port` [default: AWS_IOT_ENDPOINT, then DescribeEndpoint]
     #[arg(long, value_name = "ENDPOINT", env = environment::AWS_IOT_ENDPOINT, hide_env = true)]
     endpoint: Option<String>,
@@ -25,6 +25,44 @@ pub struct ConnectFlags {
     /// PEM file of the roots the endpoint is judged by [default: AWS_IOT_CAFILE, then the Amazon roots]
     #[arg(long, value_name = "FILE", env = environment::AWS_IOT_CAFILE, hide_env = true)]
     cafile: Option<PathBuf>,
+}
+
+impl EndpointFlags {
+    /// The endpoint: as told, or by `describe_endpoint`, which asks the account.
+    ///
+    /// # Errors
+    /// When it is none, or the account cannot be asked.
+    pub async fn endpoint(
+        &self,
+        describe_endpoint: impl AsyncFnOnce() -> Result<String>,
+    ) -> Result<Endpoint> {
+        match &self.endpoint {
+            Some(endpoint) => endpoint.parse(),
+            None => describe_endpoint().await?.parse(),
+        }
+        .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
+    }
+
+    /// The roots the endpoint is judged by.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds none.
+    pub fn trust(&self) -> Result<Trust> {
+        let Some(path) = &self.cafile else {
+            return Ok(Trust::amazon_roots());
+        };
+        let pem = read_file(path, "the root certificates")?;
+        Trust::from_pem(&pem, path.display().to_string())
+            .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
+    }
+}
+
+// Flags of programs that connect as a device. (No docstring: clap would show it as what the program does.)
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection options")]
+pub struct ConnectFlags {
+    #[command(flatten)]
+    endpoint: EndpointFlags,
 
     /// MQTT version, 5 or 3.1.1
     #[arg(long, value_name = "VERSION", default_value_t = Version::default())]
@@ -70,12 +108,8 @@ impl ConnectFlags {
         identity: Identity,
         describe_endpoint: impl AsyncFnOnce() -> Result<String>,
     ) -> Result<Options> {
-        let trust = self.trust()?;
-        let endpoint: Endpoint = match &self.endpoint {
-            Some(endpoint) => endpoint.parse(),
-            None => describe_endpoint().await?.parse(),
-        }
-        .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))?;
+        let trust = self.endpoint.trust()?;
+        let endpoint = self.endpoint.endpoint(describe_endpoint).await?;
         let mut options = Options::new(endpoint, client_id, identity, trust);
         options.version = self.mqtt_version;
         let total_timeout = Duration::from_secs(self.connect_timeout);
@@ -103,15 +137,6 @@ impl ConnectFlags {
         let narrator = common.clone();
         let name = device.clone();
         Ok(Session::connect(options, move |event| narrate(&narrator, &name, event)).await?)
-    }
-
-    fn trust(&self) -> Result<Trust> {
-        let Some(path) = &self.cafile else {
-            return Ok(Trust::amazon_roots());
-        };
-        let pem = read_file(path, "the root certificates")?;
-        Trust::from_pem(&pem, path.display().to_string())
-            .map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
     }
 }
 

@@ -24,7 +24,7 @@ pub use batch::{Batch, BatchFlags, Done, Order};
 pub use ca_key::{CaKeyFlags, key_place};
 pub use common::Common;
 pub use confirm::ConfirmFlags;
-pub use connect::{ConnectFlags, mqtt_identity};
+pub use connect::{ConnectFlags, EndpointFlags, mqtt_identity};
 pub use exit::Exit;
 pub use failure::{Failure, Result};
 pub use input::{read_file, read_package, read_text, read_text_or_stdin};
@@ -34,5 +34,7 @@ pub use new_ca_key::{
     NewCaFiles, NewCaKey, NewPassphraseFlags, ask_new_passphrase, makes_key_file,
 };
 pub use report::{OutputFormat, Report, Reporter};
-pub use run::{Signals, Stop, run, run_stoppable, run_threaded, until_interrupted};
-pub use screen::Bar;
+pub use run::{
+    Signals, Stop, run, run_stoppable, run_threaded, run_threaded_as, threads, until_interrupted,
+};
+pub use screen::{Bar, Panel};

@@ -51,6 +51,7 @@ where
     F: AsyncFnOnce(A, &Common) -> Result<()>,
 {
     start(
+        std::env::args_os().collect(),
         async |arguments, common: &Common| {
             program(arguments, common).await.map(|()| Exit::Done as u8)
         },
@@ -130,15 +131,35 @@ where
     A: clap::Args,
     F: AsyncFnOnce(A, &Common, Signals) -> Result<u8>,
 {
+    run_threaded_as(|arguments| arguments, program)
+}
+
+/// As [`run_threaded`], for a program that understands another spelling of its arguments: `spelled` puts it right, the
+/// program's name first.
+pub fn run_threaded_as<A, F>(
+    spelled: impl FnOnce(Vec<OsString>) -> Vec<OsString>,
+    program: F,
+) -> ExitCode
+where
+    A: clap::Args,
+    F: AsyncFnOnce(A, &Common, Signals) -> Result<u8>,
+{
     start(
+        spelled(std::env::args_os().collect()),
         async |arguments, common: &Common| program(arguments, common, Signals::listen()?).await,
         || {
-            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
             let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(cores.div_ceil(2));
+            builder.worker_threads(threads());
             builder.enable_all().build()
         },
     )
+}
+
+/// Threads of a program that serves, or makes, many connections.
+pub fn threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .div_ceil(2)
 }
 
 /// SIGINT and SIGTERM, as they arrive.
@@ -190,12 +211,15 @@ fn end_what_does_not_end() {
 /// How long a program has to end after SIGINT or SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
-fn start<A, F>(program: F, runtime: impl FnOnce() -> io::Result<Runtime>) -> ExitCode
+fn start<A, F>(
+    arguments: Vec<OsString>,
+    program: F,
+    runtime: impl FnOnce() -> io::Result<Runtime>,
+) -> ExitCode
 where
     A: clap::Args,
     F: AsyncFnOnce(A, &Common) -> Result<u8>,
 {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = program_name(&arguments);
     let command = Line::<A>::command()
         .name(name.clone())

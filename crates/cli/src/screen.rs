@@ -46,6 +46,38 @@ impl Write for Screen {
     }
 }
 
+/// Lines at the bottom of the screen that are written anew, until it is dropped.
+#[derive(Debug)]
+pub struct Panel(ProgressBar);
+
+impl Panel {
+    /// An empty one; none where stderr is no terminal, or nobody wants to see it.
+    pub fn show(visible: bool) -> Option<Self> {
+        if !visible || !is_screen() {
+            return None;
+        }
+        let panel = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            panel.set_style(style);
+        }
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(panel.clone());
+        Some(Self(panel))
+    }
+
+    /// Shows this text, of one line or several.
+    pub fn set(&self, text: String) {
+        self.0.set_message(text);
+        self.0.tick();
+    }
+}
+
+impl Drop for Panel {
+    fn drop(&mut self) {
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.finish_and_clear();
+    }
+}
+
 /// A progress bar, on the screen until it is dropped.
 #[derive(Debug)]
 pub struct Bar(ProgressBar);

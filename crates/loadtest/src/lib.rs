@@ -15,6 +15,7 @@ mod measure;
 mod merge;
 mod outcome;
 mod payload;
+pub mod quota;
 mod recorders;
 mod run;
 mod scenario;

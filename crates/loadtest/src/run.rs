@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::assertion::main_latency;
 use crate::clock::{Micros, RunClock};
 use crate::device::Device;
 use crate::fleet::members;
@@ -121,10 +122,11 @@ pub async fn run(
     let lost = match plan.shard {
         _ if scenario.subscribers == 0 || !shared.template.is_checked() => None,
         Some(Shard { count: 2.., .. }) => None,
-        _ => {
-            let copies = (counts.published as f64 * expected.copies).round() as u64;
-            Some(copies.saturating_sub(counts.delivered))
-        }
+        _ => Some(crate::merge::lost(
+            counts.published,
+            expected.copies,
+            counts.delivered,
+        )),
     };
     let mut notes = Vec::new();
     let step = clock.step();
@@ -378,7 +380,7 @@ struct Gatherer<W> {
 impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
     fn new(shared: Arc<Shared>, devices: u64, threads: usize, watch: W) -> Self {
         Self {
-            main: shared.scenario.main_latency(),
+            main: main_latency(&shared.scenario),
             last: shared.connect_from,
             shared,
             devices,

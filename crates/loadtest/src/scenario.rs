@@ -1,13 +1,14 @@
 //! Scenarios: which devices do what, for how long. Read from TOML, written into the outcome.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use jitp_core::mqtt::{check_client_id, check_filter, check_topic};
+use jitp_wire::topic::split_share;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::Latency;
 use crate::payload::{Template, TemplateError};
 
 /// What is done with a fleet.
@@ -550,26 +551,35 @@ impl Scenario {
         }
     }
 
-    /// Subscribers whose filter matches the topic of a publisher of this index.
+    /// Subscribers that get a message of the publisher of this index: all whose filter matches its topic, and one of each
+    /// group that shares a subscription.
     pub fn copies(&self, publisher: u32) -> u32 {
         let topic = crate::payload::topic(
             &self.publish.topic,
             &format!("{}{publisher}", self.names.publisher),
             publisher,
         );
-        let matches = |subscriber: u32| {
-            let filter = crate::payload::topic(
+        let filter = |subscriber: u32| {
+            crate::payload::topic(
                 &self.subscribe.filter,
                 &format!("{}{subscriber}", self.names.subscriber),
                 subscriber,
-            );
-            jitp_wire::topic::matches(&filter, &topic)
+            )
+        };
+        let mut groups = HashSet::new();
+        let mut gets = |filter: String| match split_share(&filter) {
+            Some((_, inner)) if jitp_wire::topic::matches(inner, &topic) => groups.insert(filter),
+            Some(_) => false,
+            None => jitp_wire::topic::matches(&filter, &topic),
         };
         // Filters that are all the same need to be looked at once.
         match self.subscribe.filter.contains('{') {
-            false if self.subscribers > 0 => u32::from(matches(0)) * self.subscribers,
+            false if self.subscribers > 0 => match split_share(&self.subscribe.filter) {
+                Some(_) => u32::from(gets(filter(0))),
+                None => u32::from(gets(filter(0))) * self.subscribers,
+            },
             _ => (0..self.subscribers)
-                .filter(|&index| matches(index))
+                .filter(|&index| gets(filter(index)))
                 .count() as u32,
         }
     }
@@ -597,22 +607,11 @@ impl Scenario {
             .any(|level| level.contains(&self.names.publisher))
             || self.publish.topic.contains("{index}")
     }
-
-    /// The latency that this scenario is about.
-    pub fn main_latency(&self) -> Latency {
-        match () {
-            () if self.queue.is_some() => Latency::Queue,
-            () if self.publishes() && self.subscribers > 0 => Latency::Delivery,
-            () if self.publishes() && self.publish.qos > 0 => Latency::Acknowledge,
-            () if self.identities == Origin::Claim => Latency::Claim,
-            () if self.duration > Span::default() && !self.publishes() => Latency::Ping,
-            () => Latency::Connect,
-        }
-    }
 }
 
 /// Whether a topic matches a filter by these rules.
 pub fn matches(filter: &str, topic: &str, matching: Matching) -> bool {
+    let filter = split_share(filter).map_or(filter, |(_, inner)| inner);
     let parent = || {
         filter
             .strip_suffix("/#")
