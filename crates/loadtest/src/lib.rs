@@ -17,6 +17,7 @@ mod outcome;
 mod payload;
 pub mod quota;
 mod recorders;
+mod report;
 mod run;
 mod scenario;
 mod session;
@@ -31,6 +32,7 @@ pub use measure::{Counts, Histograms, Latency, Recorder, histogram};
 pub use merge::{LATENCIES, MergeError, RESULT, lost, merge};
 pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
 pub use payload::{Stamp, Template, TemplateError, topic};
+pub use report::{Chart, PlotError, Report, Tone, Verdict};
 pub use run::{Plan, Tick, run};
 pub use scenario::{
     Arrivals, Connect, Holds, Matching, MqttVersion, Names, Origin, Phase, Publish, Queue,

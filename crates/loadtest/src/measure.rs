@@ -178,12 +178,12 @@ impl Histograms {
 
 /// Defines [`Counts`] with addition and a list of its names.
 macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
         /// What was counted.
         #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
         #[serde(rename_all = "camelCase", default)]
         pub struct Counts {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
         }
 
         impl AddAssign for Counts {
@@ -196,6 +196,11 @@ macro_rules! counts {
             /// Every count with its name, in the order of a report.
             pub fn named(&self) -> Vec<(&'static str, u64)> {
                 vec![$(($text, self.$name),)*]
+            }
+
+            /// What each count is of, in the same order.
+            pub fn meanings() -> Vec<(&'static str, &'static str)> {
+                vec![$(($text, concat!($($doc),*).trim_ascii()),)*]
             }
 
             /// What was counted since `earlier`.
