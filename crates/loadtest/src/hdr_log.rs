@@ -199,9 +199,9 @@ impl Interval<'_> {
         self.latency
     }
 
-    /// Its end, in seconds since the run began.
-    pub(crate) fn end(&self) -> f64 {
-        (self.entry.start_timestamp() + self.entry.duration()).as_secs_f64()
+    /// Its middle, in seconds since the run began.
+    pub(crate) fn middle(&self) -> f64 {
+        (self.entry.start_timestamp() + self.entry.duration() / 2).as_secs_f64()
     }
 
     /// Decodes it and adds it; returns how many values it has.

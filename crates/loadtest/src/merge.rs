@@ -8,9 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::assertion::main_latency;
-use crate::hdr_log::{HdrLogError, Interval, Log};
+use crate::hdr_log::{HdrLogError, Log};
 use crate::measure::{Counts, Histograms, Latency};
 use crate::outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
+use crate::payload::Template;
 
 /// File of the [`Outcome`] in the folder of a run.
 pub const RESULT: &str = "result.json";
@@ -242,7 +243,9 @@ fn add(parts: &[Part], timeline: Vec<Second>, histograms: &Histograms) -> Outcom
         .fold(0.0, f64::max);
     let mut ended_early = Vec::new();
     let mut notes: Vec<String> = Vec::new();
-    let started_at = started_at(parts);
+    let published_from = outcomes()
+        .filter_map(|outcome| outcome.published_from)
+        .min();
     for part in parts {
         let (outcome, index) = (&part.outcome, part.shard.index);
         counts += outcome.counts;
@@ -267,10 +270,13 @@ fn add(parts: &[Part], timeline: Vec<Second>, histograms: &Histograms) -> Outcom
         if let Some(why) = &outcome.ended_early {
             ended_early.push(format!("shard {index}: {why}"));
         }
-        let late = outcome.started_at - started_at;
+        let late = match (outcome.published_from, published_from) {
+            (Some(own), Some(first)) => own - first,
+            _ => 0,
+        };
         if late > LATE_START {
             notes.push(format!(
-                "shard {index} began {:.1} s after the first",
+                "shard {index} began to publish {:.1} s after the first",
                 late as f64 / 1000.0
             ));
         }
@@ -290,10 +296,8 @@ fn add(parts: &[Part], timeline: Vec<Second>, histograms: &Histograms) -> Outcom
     Outcome {
         schema: SCHEMA,
         shard: None,
-        started_at,
-        published_from: outcomes()
-            .filter_map(|outcome| outcome.published_from)
-            .min(),
+        started_at: started_at(parts),
+        published_from,
         measured_seconds,
         ended_early: (!ended_early.is_empty()).then(|| ended_early.join("; ")),
         devices: outcomes().map(|outcome| outcome.devices).sum(),
@@ -320,13 +324,11 @@ fn started_at(parts: &[Part]) -> u64 {
     all.min().expect("a run has a shard at least")
 }
 
-/// What subscribers did not hear of what all publishers published.
+/// What subscribers did not hear of what all publishers published, if there are any and messages say which they are.
 fn heard(outcome: &Outcome, counts: Counts) -> Option<u64> {
-    Some(lost(
-        counts.published,
-        outcome.expected.copies,
-        counts.delivered,
-    ))
+    let checked = || Template::new(&outcome.scenario).is_ok_and(|template| template.is_checked());
+    (outcome.scenario.subscribers > 0 && checked())
+        .then(|| lost(counts.published, outcome.expected.copies, counts.delivered))
 }
 
 fn unqueued(outcome: &Outcome, counts: Counts, expected: u64) -> Option<u64> {
@@ -343,29 +345,22 @@ fn summaries(histograms: &Histograms) -> BTreeMap<Latency, Summary> {
 
 /// Adds the seconds of all shards by the wall clock, and all that their logs hold.
 fn gather(parts: &[Part], logs: &[Log]) -> Result<(Vec<Second>, Histograms), MergeError> {
-    let started_at = started_at(parts);
+    let grid = Grid::of(parts);
     let main = main_latency(&parts[0].outcome.scenario);
-    // For each shard, the second of the whole run in which each of its own lies.
-    let slots: Vec<Vec<usize>> = parts
-        .iter()
-        .map(|part| slots(&part.outcome, started_at))
-        .collect();
-    let mut timeline = counted(parts, &slots);
+    let mut timeline = counted(parts, grid);
     let mut shards: Vec<_> = parts
         .iter()
         .zip(logs)
-        .zip(&slots)
-        .map(|((part, log), slots)| {
-            let slot = |interval: &Interval<'_>| slot_of(&part.outcome.timeline, slots, interval);
+        .map(|(part, log)| {
             log.intervals()
-                .map(move |interval| interval.map(|interval| (slot(&interval), interval)))
+                .map(move |interval| interval.map(|of| (grid.slot(&part.outcome, of.middle()), of)))
                 .peekable()
         })
         .collect();
     let mut found = vec![[0; Latency::ALL.len()]; parts.len()];
     let mut all = Histograms::default();
     let mut sum = Histograms::default();
-    // The last round takes what is left, which is something only where a shard has no seconds.
+    // The last round takes what lies beyond the last second, if a log has more of them than its result.
     for slot in 0..=timeline.len() {
         sum.clear();
         let last = slot == timeline.len();
@@ -396,25 +391,25 @@ fn gather(parts: &[Part], logs: &[Log]) -> Result<(Vec<Second>, Histograms), Mer
 }
 
 /// The seconds of all shards, without latencies.
-fn counted(parts: &[Part], slots: &[Vec<usize>]) -> Vec<Second> {
-    let length = slots.iter().filter_map(|slots| slots.last()).max();
-    let length = length.map_or(0, |last| last + 1);
+fn counted(parts: &[Part], grid: Grid) -> Vec<Second> {
+    let slots: Vec<Vec<usize>> = parts.iter().map(|part| grid.slots(&part.outcome)).collect();
+    let length = slots.iter().flatten().max().map_or(0, |last| last + 1);
     let mut timeline: Vec<Second> = (0..length)
         .map(|slot| Second {
-            at: (slot + 1) as f64,
+            at: grid.end(slot),
             ..Second::default()
         })
         .collect();
-    for (part, slots) in parts.iter().zip(slots) {
+    for (part, slots) in parts.iter().zip(&slots) {
         for (index, second) in part.outcome.timeline.iter().enumerate() {
             let slot = slots[index];
             let whole = &mut timeline[slot];
             whole.counts += second.counts;
             whole.cpu += second.cpu;
             whole.measured |= second.measured;
-            // A second that a shard did not write left its devices connected.
+            // Until the next entry, which may be in the same second, or some seconds later.
             let next = slots.get(index + 1).copied().unwrap_or(slot + 1);
-            for whole in &mut timeline[slot..next] {
+            for whole in &mut timeline[slot..next.max(slot)] {
                 whole.connected += second.connected;
             }
         }
@@ -437,38 +432,60 @@ fn complete(part: &Part, found: &[u64; Latency::ALL.len()]) -> Result<(), MergeE
     Ok(())
 }
 
-/// The second of the whole run, from 0, for each second of a shard; each has one of its own.
-fn slots(outcome: &Outcome, started_at: u64) -> Vec<usize> {
-    let offset = (outcome.started_at - started_at) as f64 / 1000.0;
-    let mut next = 0;
-    outcome
-        .timeline
-        .iter()
-        .map(|second| {
-            // Its end is there, give or take what a timer is late.
-            let end = (second.at + offset).round().clamp(1.0, LONGEST_RUN);
-            let slot = (end as usize - 1).max(next);
-            next = slot + 1;
-            slot
-        })
-        .collect()
+/// The seconds of the whole run. What a shard tells of a second is said in the one in whose middle it lies: the ticks of
+/// all shards begin anew when publishing begins, at the same moment in all of them, and so does the grid.
+#[derive(Clone, Copy)]
+struct Grid {
+    /// Unix time in milliseconds at which the first second begins.
+    origin: u64,
+    /// Unix time in milliseconds from which seconds are counted.
+    started_at: u64,
 }
 
-/// The second of the whole run to which an interval of a shard's log belongs.
-fn slot_of(timeline: &[Second], slots: &[usize], interval: &Interval<'_>) -> usize {
-    let end = interval.end();
-    let after = timeline.partition_point(|second| second.at < end - HALF_A_SECOND);
-    let index = after.min(slots.len().saturating_sub(1));
-    slots.get(index).copied().unwrap_or_default()
+impl Grid {
+    fn of(parts: &[Part]) -> Self {
+        let started_at = started_at(parts);
+        let published_from = parts.iter().filter_map(|part| part.outcome.published_from);
+        let before = published_from
+            .min()
+            .map_or(0, |from| from.saturating_sub(started_at));
+        Self {
+            origin: (started_at + before).saturating_sub(before.div_ceil(1000) * 1000),
+            started_at,
+        }
+    }
+
+    /// The second, from 0, of a moment in seconds since a shard began.
+    fn slot(self, outcome: &Outcome, moment: f64) -> usize {
+        let offset = (outcome.started_at - self.origin) as f64 / 1000.0;
+        (moment + offset).clamp(0.0, LONGEST_RUN).floor() as usize
+    }
+
+    /// The second of each entry of a shard's timeline.
+    fn slots(self, outcome: &Outcome) -> Vec<usize> {
+        let mut begin = 0.0;
+        let mut least = 0;
+        let slot = |second: &Second| {
+            let middle = f64::midpoint(begin, second.at);
+            begin = second.at;
+            least = self.slot(outcome, middle).max(least);
+            least
+        };
+        outcome.timeline.iter().map(slot).collect()
+    }
+
+    /// The end of a second, since the run began.
+    fn end(self, slot: usize) -> f64 {
+        (slot + 1) as f64 - (self.started_at - self.origin) as f64 / 1000.0
+    }
 }
 
-/// Milliseconds after the first shard from which another one is said to have begun late.
-const LATE_START: u64 = 1000;
+/// Milliseconds after the first shard from which another one is said to have begun to publish late.
+const LATE_START: u64 = 500;
 /// Milliseconds that may lie between the starts of two shards: an hour.
 const FARTHEST_APART: u64 = 3_600_000;
 /// Seconds of a run, the last of which takes the rest: more than a scenario allows.
 const LONGEST_RUN: f64 = 30.0 * 86_400.0;
-const HALF_A_SECOND: f64 = 0.5;
 
 /// Why shards do not make a run.
 #[derive(Debug, thiserror::Error)]
@@ -692,7 +709,6 @@ mod tests {
         assert_eq!(published, [25, 25, 50, 50, 25, 25, 25]);
         let measured: Vec<_> = outcome.timeline.iter().map(|s| s.measured).collect();
         assert_eq!(measured, [false, true, true, true, true, true, true]);
-        assert_eq!(outcome.notes, ["shard 1 began 2.0 s after the first"]);
         // Latencies of a second come from both shards: the first is in its third, the second in its first.
         let mut third = Histograms::default();
         for (index, second) in [(0, 2), (1, 0)] {
@@ -709,6 +725,62 @@ mod tests {
             .value_at_quantile(0.99);
         assert_eq!(outcome.timeline[2].p99, Some(p99 as f64 / 1000.0));
         assert!(outcome.timeline.iter().all(|second| second.p50.is_some()));
+    }
+
+    #[test]
+    fn seconds_begin_with_the_common_start_of_publishing() {
+        let root = tempfile::tempdir().unwrap();
+        let (folders, _, _) = shards(root.path(), 2);
+        // Both got in at their own pace, ticked once more when they began to publish, and then every second.
+        for (index, first) in [(0, 0.41), (1, 1.73)] {
+            let mut part = load(&folders[index]);
+            part.published_from = Some(1_700_000_003_000);
+            part.started_at = 1_700_000_003_000 - (first * 1000.0) as u64;
+            let mut at = first;
+            part.timeline.clear();
+            for _ in 0..3 {
+                // A timer is never early, and seldom as late as this.
+                at += 1.0;
+                part.timeline.push(Second {
+                    at: at + 0.004,
+                    counts: Counts {
+                        published: 9,
+                        ..Counts::default()
+                    },
+                    ..Second::default()
+                });
+            }
+            let before = Second {
+                at: first,
+                connected: 5,
+                ..Second::default()
+            };
+            part.timeline.insert(0, before);
+            save(&folders[index], &part);
+        }
+        let (outcome, _) = merge(&folders).unwrap();
+        let published: Vec<_> = outcome
+            .timeline
+            .iter()
+            .map(|s| s.counts.published)
+            .collect();
+        assert_eq!(published, [0, 0, 18, 18, 18]);
+        let ends: Vec<_> = outcome.timeline.iter().map(|s| s.at).collect();
+        let expected = [0.73, 1.73, 2.73, 3.73, 4.73];
+        assert!(
+            ends.iter()
+                .zip(expected)
+                .all(|(end, expected)| (end - expected).abs() < 1e-9)
+        );
+        assert!(outcome.notes.is_empty(), "{:?}", outcome.notes);
+        let mut late = load(&folders[1]);
+        late.published_from = Some(1_700_000_005_500);
+        save(&folders[1], &late);
+        let (outcome, _) = merge(&folders).unwrap();
+        assert_eq!(
+            outcome.notes,
+            ["shard 1 began to publish 2.5 s after the first"]
+        );
     }
 
     #[test]

@@ -146,29 +146,41 @@ impl Group<'_> {
         sum as f64 / self.length
     }
 
-    /// The worst second, since what is rare would vanish in an average.
+    /// The worst entry, since what is rare would vanish in an average.
     fn most(&self, of: impl Fn(&Second) -> Option<f64>) -> Option<f64> {
         self.seconds.iter().filter_map(of).reduce(f64::max)
     }
 }
 
-/// As many points as can be told apart, however long the run was.
+/// As many points as can be told apart, however long the run was, none of them of an instant: there are short entries
+/// where publishing begins and ends.
 fn groups(timeline: &[Second]) -> Vec<Group<'_>> {
-    let size = timeline.len().div_ceil(MOST_POINTS).max(1);
-    let mut begin = 0.0;
-    timeline
-        .chunks(size)
-        .map(|seconds| {
-            let at = seconds.last().map_or(begin, |second| second.at);
-            let length = (at - begin).max(0.001);
-            begin = at;
-            Group {
-                at,
-                length,
-                seconds,
+    let end = timeline.last().map_or(0.0, |second| second.at);
+    let least = (end / MOST_POINTS).max(SHORTEST);
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let (mut from, mut begin) = (0, 0.0);
+    for (index, second) in timeline.iter().enumerate() {
+        let length = second.at - begin;
+        if length < least && index + 1 < timeline.len() {
+            continue;
+        }
+        // What is left at the end belongs to what was before it.
+        match groups.last_mut() {
+            Some(last) if length < least => {
+                let start = from - last.seconds.len();
+                last.seconds = &timeline[start..];
+                last.length += length;
+                last.at = second.at;
             }
-        })
-        .collect()
+            _ => groups.push(Group {
+                at: second.at,
+                length: length.max(0.001),
+                seconds: &timeline[from..=index],
+            }),
+        }
+        (from, begin) = (index + 1, second.at);
+    }
+    groups
 }
 
 fn rates(report: &Report<'_>) -> Vec<Line> {
@@ -415,5 +427,7 @@ fn pieces(points: impl Iterator<Item = (f64, Option<f64>)>) -> Vec<Vec<(f64, f64
 }
 
 /// Points of a line that can be told apart on a plot of this width.
-const MOST_POINTS: usize = 600;
+const MOST_POINTS: f64 = 600.0;
+/// Seconds of which there is a point at least.
+const SHORTEST: f64 = 0.9;
 const CURVE_POINTS: u32 = 250;

@@ -97,20 +97,14 @@ fn cards(report: &Report<'_>) -> Markup {
             whole(outcome.observed.total()),
             format!("of {} expected", whole(expected)),
         ));
-        let (value, about) = match outcome.lost {
-            Some(lost) => (
-                whole(lost as f64),
-                format!(
-                    "of {} copies",
-                    number(outcome.counts.published as f64 * outcome.expected.copies)
-                ),
-            ),
-            None => (
-                "unknown".to_owned(),
-                "known once shards are merged".to_owned(),
-            ),
-        };
-        cards.push(("Lost".to_owned(), value, about));
+        if let Some(lost) = outcome.lost {
+            let copies = outcome.counts.published as f64 * outcome.expected.copies;
+            let about = format!("of {} copies", whole(copies));
+            cards.push(("Lost".to_owned(), whole(lost as f64), about));
+        } else if outcome.shard.is_some() {
+            let about = "known once shards are merged";
+            cards.push(("Lost".to_owned(), "unknown".to_owned(), about.to_owned()));
+        }
     }
     let main = main_latency(&outcome.scenario);
     if let Some(summary) = outcome.latencies.get(&main) {

@@ -213,13 +213,39 @@ mod tests {
             panic!("{:?}", errors.lines);
         };
         assert!(line.pieces[0].iter().any(|(_, y)| *y == 900.0));
-        assert!(line.pieces[0].len() <= 600);
+        assert!(line.pieces[0].len() <= 601);
         let rates = Chart::Rates.plot(&told).unwrap();
         assert!(
             rates.lines[0].pieces[0]
                 .iter()
                 .all(|(_, y)| (*y - 100.0).abs() < 1e-6)
         );
+    }
+
+    #[test]
+    fn an_instant_is_no_rate() {
+        let (mut outcome, histograms) = outcome();
+        // Ticks where publishing begins and ends, in which something was counted.
+        for (index, at) in [(3, 3.001), (11, 10.002)] {
+            let counts = crate::Counts {
+                published: 7,
+                ..crate::Counts::default()
+            };
+            let second = Second {
+                at,
+                counts,
+                ..Second::default()
+            };
+            outcome.timeline.insert(index, second);
+        }
+        let plot = Chart::Rates.plot(&report(&outcome, &histograms)).unwrap();
+        let points = &plot.lines[0].pieces[0];
+        assert_eq!(points.len(), 10);
+        assert!(
+            points.iter().all(|(_, rate)| (99.0..108.0).contains(rate)),
+            "{points:?}"
+        );
+        assert_eq!(points.last().unwrap().0, 10.002);
     }
 
     #[test]
