@@ -42,6 +42,14 @@ impl CertificateId {
         Self(hex::encode(digest::digest(&digest::SHA256, der)))
     }
 
+    /// The SHA-256 itself.
+    pub fn octets(&self) -> [u8; 32] {
+        let mut octets = [0; 32];
+        // Whoever made it has seen that these are 64 digits.
+        let _ = hex::decode_to_slice(&self.0, &mut octets);
+        octets
+    }
+
     /// The id as text, 64 characters.
     pub fn as_str(&self) -> &str {
         &self.0

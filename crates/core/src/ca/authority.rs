@@ -1,6 +1,6 @@
 //! A CA: loaded with its key, and what it signs for devices and for AWS.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use time::OffsetDateTime;
 
@@ -9,6 +9,7 @@ use super::{
     Quota, SerialNumber, Subject, Validity, VerificationCertificate, Window,
     certify::{Certified, key_id, sign},
     draft::{IssuerName, Kind, Purpose, Stencil},
+    proof::Proofs,
     public_half::PublicHalf,
     signer::Signer,
 };
@@ -17,7 +18,7 @@ use crate::{certificate::Certificate, names::RegistrationCode};
 /// A CA certificate with its key: signs devices, intermediates and verification certificates.
 pub struct CertificateAuthority {
     pub(super) certificate: Certificate,
-    pub(super) certificate_pem: String,
+    pub(super) certificate_pem: Arc<str>,
     pub(super) signer: Signer,
     key_id: Vec<u8>,
     pub(super) quota: Option<Quota>,
@@ -123,6 +124,7 @@ impl CertificateAuthority {
             ca: self,
             kind,
             stencil,
+            proofs: Proofs::default(),
         })
     }
 
@@ -236,7 +238,7 @@ impl CertificateAuthority {
             .subject_key_id()
             .map_or_else(|| key_id(signer.public_key()).to_vec(), <[u8]>::to_vec);
         Ok(Self {
-            certificate_pem: certificate.to_pem(),
+            certificate_pem: certificate.to_pem().into(),
             certificate,
             signer,
             key_id,

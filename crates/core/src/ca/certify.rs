@@ -17,16 +17,18 @@ pub(super) struct Certified<'a> {
     name: Vec<u8>,
     key_type: KeyType,
     key_info: Vec<u8>,
+    key_bits: &'a [u8],
     key_id: [u8; 20],
 }
 
 impl<'a> Certified<'a> {
-    pub(super) fn new(subject: &'a Subject, key: PublicHalf<'_>) -> Self {
+    pub(super) fn new(subject: &'a Subject, key: PublicHalf<'a>) -> Self {
         Self {
             subject,
             name: subject.to_der(),
             key_type: key.key_type,
             key_info: key.info(),
+            key_bits: key.bits,
             key_id: key_id(key.bits),
         }
     }
@@ -41,6 +43,7 @@ impl<'a> Certified<'a> {
             },
             public_key: CertifiedKey {
                 info: &self.key_info,
+                bits: self.key_bits,
                 key_type: Some(self.key_type),
             },
             key_id: self.key_id,
@@ -49,7 +52,7 @@ impl<'a> Certified<'a> {
     }
 }
 
-/// The one place where a key signs a certificate.
+/// One certificate. (Devices in number: [`super::DeviceIssuer`].)
 pub(super) fn sign(
     stencil: &Stencil,
     request: &Request<'_>,

@@ -3,8 +3,9 @@
 use super::{
     CaError, CertificateAuthority, DeviceRequest, DeviceSubject, IssuedCertificate, IssuedDevice,
     PrivateKey, Quota, SerialNumber,
-    certify::{Certified, key_id, sign},
-    draft::{CertifiedKey, Kind, Name, Request, Stencil},
+    certify::{Certified, key_id},
+    draft::{CertifiedKey, Kind, Name, Request, Stencil, placeholder},
+    proof::Proofs,
     public_half::PublicHalf,
 };
 use crate::{certificate::CertificateId, names::ThingName};
@@ -14,6 +15,7 @@ pub struct DeviceIssuer<'a> {
     pub(super) ca: &'a CertificateAuthority,
     pub(super) kind: Kind<'a>,
     pub(super) stencil: Stencil,
+    pub(super) proofs: Proofs,
 }
 
 impl DeviceIssuer<'_> {
@@ -71,6 +73,7 @@ impl DeviceIssuer<'_> {
             },
             public_key: CertifiedKey {
                 info: &asked.public_key_info,
+                bits: &asked.public_key,
                 key_type: None,
             },
             key_id: key_id(&asked.public_key),
@@ -88,7 +91,11 @@ impl DeviceIssuer<'_> {
         if let Some(quota) = &ca.quota {
             quota.check_name(thing_name)?;
         }
-        let der = sign(&self.stencil, request, Some(&ca.certificate), &ca.signer)?;
+        let draft = self.stencil.fill(request);
+        let unsigned = draft.certificate(&placeholder(request.kind.signer));
+        self.proofs
+            .check(&unsigned, request, Some(&ca.certificate))?;
+        let der = draft.certificate(&ca.signer.sign(&draft.to_be_signed)?);
         Ok(IssuedCertificate {
             thing_name: thing_name.clone(),
             ca_pem: ca.certificate_pem.clone(),

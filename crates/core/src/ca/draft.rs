@@ -57,6 +57,8 @@ pub(super) struct Kind<'a> {
 pub(super) struct CertifiedKey<'a> {
     /// SubjectPublicKeyInfo in DER.
     pub(super) info: &'a [u8],
+    /// What of it stands in the bit string.
+    pub(super) bits: &'a [u8],
     /// What it is to be; `None` for a key that somebody else has encoded.
     pub(super) key_type: Option<KeyType>,
 }

@@ -1,5 +1,7 @@
 //! What a CA hands out: device certificates with their keys, and verification certificates.
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 
 use super::{PrivateKey, SerialNumber};
@@ -13,7 +15,7 @@ use crate::{
 pub struct IssuedCertificate {
     pub(super) thing_name: ThingName,
     pub(super) der: Vec<u8>,
-    pub(super) ca_pem: String,
+    pub(super) ca_pem: Arc<str>,
     pub(super) id: CertificateId,
     pub(super) serial: SerialNumber,
     pub(super) not_after: OffsetDateTime,
@@ -67,9 +69,7 @@ impl IssuedCertificate {
     /// What the file `DEVICE.crt` holds: the certificate, then its CA's. AWS needs the CA in the handshake to find the
     /// account of a certificate it does not know yet (developer guide, "Just-in-time provisioning").
     pub fn chain_pem(&self) -> String {
-        let mut chain = self.to_pem();
-        chain.push_str(&self.ca_pem);
-        chain
+        pem::encode_before("CERTIFICATE", &self.der, &self.ca_pem)
     }
 
     /// The last second in which the certificate is valid.
@@ -92,6 +92,11 @@ impl IssuedDevice {
     /// What AWS IoT will call the certificate.
     pub fn id(&self) -> &CertificateId {
         &self.certificate.id
+    }
+
+    /// Certificate and key apart.
+    pub fn into_parts(self) -> (IssuedCertificate, PrivateKey) {
+        (self.certificate, self.private_key)
     }
 
     /// The device's key. Secret.

@@ -48,6 +48,20 @@ pub(super) fn check(
     })
 }
 
+/// Whether the common name is one that a certificate of this purpose may have.
+pub(super) fn check_name(request: &Request<'_>) -> Result<(), LintError> {
+    common_name(request).map_err(|fault| LintError {
+        subject: request.subject.common_name.to_owned(),
+        fault,
+    })
+}
+
+/// Whether a name reads back as the subject that was asked for.
+pub(super) fn reads_back(name: &Name<'_>) -> bool {
+    X509Name::from_der(name.der)
+        .is_ok_and(|(rest, found)| rest.is_empty() && subject(&found, name).is_ok())
+}
+
 fn examine(der: &[u8], request: &Request<'_>, ca: Option<&Certificate>) -> Result<(), String> {
     let (rest, draft) =
         X509Certificate::from_der(der).map_err(|e| format!("it does not read back: {e}"))?;
@@ -120,7 +134,7 @@ fn subject(found: &X509Name<'_>, asked: &Name<'_>) -> Result<(), String> {
     let mut found = found.iter_attributes();
     for (attribute, value) in subject.attributes() {
         let same = found.next().is_some_and(|f| {
-            f.as_str() == Ok(value) && f.attr_type().to_id_string() == attribute.oid()
+            f.as_str() == Ok(value) && f.attr_type().as_bytes() == attribute.oid_der()
         });
         ensure(same, "its subject is not the one asked for")?;
     }
@@ -233,7 +247,9 @@ fn extensions(tbs: &TbsCertificate<'_>, request: &Request<'_>) -> Result<(), Str
             }
             _ => return Err(format!("it has the extension {}", extension.oid)),
         };
-        ensure(right, &format!("its extension {} is wrong", extension.oid))?;
+        if !right {
+            return Err(format!("its extension {} is wrong", extension.oid));
+        }
         *count += 1;
     }
     let wanted = [
@@ -300,6 +316,7 @@ mod tests {
                 },
                 public_key: CertifiedKey {
                     info: &self.key_info,
+                    bits: &self.key_info[26..],
                     key_type: Some(KeyType::P256),
                 },
                 key_id: [7; 20],

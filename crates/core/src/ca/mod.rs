@@ -1,7 +1,7 @@
 //! The certificate authority: roots and intermediates, device certificates, and the proof for AWS that a CA is ours.
 //!
 //! Every certificate goes the same way: a draft is built, read back and compared with what was asked ([`LintError`]),
-//! and only then does the CA's key sign it.
+//! and only then does the CA's key sign it. Of devices in number, what all have in common is read back once.
 
 mod attribute;
 mod authority;
@@ -19,6 +19,7 @@ mod likeness;
 mod lint;
 mod make_ca;
 mod profile;
+mod proof;
 mod public;
 mod public_half;
 mod quota;

@@ -25,17 +25,26 @@ impl SerialNumber {
         Ok(Self(octets))
     }
 
-    /// For whoever keeps a ledger: `instance` tells ledgers of one CA apart (1 to 127), `sequence` (its lower 40 bits) makes it
-    /// unique within one and keeps an index of them growing at its end, and 112 random bits make it unpredictable.
+    /// `count` of them for whoever keeps a ledger: `instance` tells ledgers of one CA apart (1 to 127), `first` and the
+    /// numbers after it (their lower 40 bits) make them unique within one and keep an index of them growing at its end,
+    /// and 112 random bits make each unpredictable.
     ///
     /// # Errors
     /// [`CaError::Sign`] if the system has no randomness.
-    pub fn in_sequence(instance: Instance, sequence: u64) -> Result<Self, CaError> {
-        let mut octets = [0; Self::OCTETS];
-        octets[0] = instance.0;
-        octets[1..6].copy_from_slice(&sequence.to_be_bytes()[3..]);
-        rand::fill(&mut octets[6..]).map_err(|_| CaError::Sign)?;
-        Ok(Self(octets))
+    pub fn in_sequence(instance: Instance, first: u64, count: usize) -> Result<Vec<Self>, CaError> {
+        const SEQUENCE: usize = 6;
+        let mut random = vec![0; count * (Self::OCTETS - SEQUENCE)];
+        // In one go: the generator takes longer to begin than to go on.
+        rand::fill(&mut random).map_err(|_| CaError::Sign)?;
+        let serial = |(sequence, random): (u64, &[u8])| {
+            let mut octets = [0; Self::OCTETS];
+            octets[0] = instance.0;
+            octets[1..SEQUENCE].copy_from_slice(&sequence.to_be_bytes()[3..]);
+            octets[SEQUENCE..].copy_from_slice(random);
+            Self(octets)
+        };
+        let each = random.chunks_exact(Self::OCTETS - SEQUENCE);
+        Ok((first..).zip(each).map(serial).collect())
     }
 
     /// One that was written down; `None` if it is not 20 octets that begin with 1 to 127.
@@ -100,9 +109,13 @@ mod tests {
     #[test]
     fn serial_numbers_of_a_ledger_grow_with_the_sequence() {
         let instance = Instance::new(7).unwrap();
-        let serial = |sequence| SerialNumber::in_sequence(instance, sequence).unwrap();
+        let serial = |sequence| SerialNumber::in_sequence(instance, sequence, 1).unwrap()[0];
         assert!(serial(1) < serial(2) && serial(255) < serial(256));
         assert_ne!(serial(1), serial(1));
+        let several = SerialNumber::in_sequence(instance, 5, 300).unwrap();
+        assert!(several.len() == 300 && several.is_sorted());
+        assert_eq!(several[299].octets()[..6], [7, 0, 0, 0, 1, 0x30]);
+        assert_ne!(several[0].octets()[6..], several[1].octets()[6..]);
         assert_eq!(serial(0x01_0203_0405).octets()[..6], [7, 1, 2, 3, 4, 5]);
         assert!(Instance::new(0).is_none() && Instance::new(128).is_none());
     }

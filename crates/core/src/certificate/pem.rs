@@ -33,8 +33,14 @@ fn line(bytes: &[u8]) -> String {
 ///
 /// The buffer is allocated once in its final size, so a caller that wipes the answer has wiped every copy.
 pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    encode_before(label, der, "")
+}
+
+/// As [`encode`], with something after it.
+pub(crate) fn encode_before(label: &str, der: &[u8], after: &str) -> String {
     let lines = der.len().div_ceil(48);
-    let mut text = String::with_capacity(2 * label.len() + 32 + der.len().div_ceil(3) * 4 + lines);
+    let block = 2 * label.len() + 32 + der.len().div_ceil(3) * 4 + lines;
+    let mut text = String::with_capacity(block + after.len());
     text.push_str("-----BEGIN ");
     text.push_str(label);
     text.push_str("-----\n");
@@ -45,6 +51,7 @@ pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     text.push_str("-----END ");
     text.push_str(label);
     text.push_str("-----\n");
+    text.push_str(after);
     text
 }
 

@@ -220,10 +220,7 @@ impl Batch<'_> {
         source: &dyn Source,
         now: OffsetDateTime,
     ) -> Result<OpenBatch, IssuingError> {
-        self.check_formats(source)?;
-        self.check_quota(source)?;
-        self.check_devices(source)?;
-        self.check_keys(source)?;
+        self.check_items(source)?;
         self.check_files(source)?;
         self.ledger.begin(
             &NewBatch {
@@ -237,13 +234,44 @@ impl Batch<'_> {
         )
     }
 
+    /// Every device can have what it is to have, or nothing is begun: its forms can be made, the quota of the CA allows
+    /// it, it has no certificate yet, and its key is nobody else's.
+    fn check_items(&self, source: &dyn Source) -> Result<(), IssuingError> {
+        let look_up = !self.ledger.is_empty() && !self.plan.reissue;
+        let mut asked = 0;
+        let mut asking = HashMap::new();
+        for item in source.items() {
+            asked += 1;
+            self.check_formats(&item)?;
+            if let Some(quota) = self.ca.quota() {
+                let name = item.what.thing_name();
+                quota.check_name(name).map_err(CaError::from)?;
+            }
+            let device = item.what.device();
+            if look_up && self.ledger.current(device)?.is_some() {
+                return Err(self.ledger.taken(device));
+            }
+            if let What::Certify(request) = &item.what {
+                let key = worker::key_hash(request.public_key_info());
+                if let Some(other) = asking.insert(key, device.to_owned()) {
+                    return Err(IssuingError::KeyTaken {
+                        device: device.to_owned(),
+                        other,
+                    });
+                }
+            }
+        }
+        if let Some(quota) = self.ca.quota() {
+            let allowed = quota.check_count(self.ledger.issued()?, asked);
+            allowed.map_err(CaError::from)?;
+        }
+        self.check_keys(asking)
+    }
+
     /// No row of a list asks for a form that cannot be made.
-    fn check_formats(&self, source: &dyn Source) -> Result<(), IssuingError> {
-        let formats = |item: &Item| item.formats.clone().unwrap_or_default();
-        let wanting = source
-            .items()
-            .flat_map(|item| formats(&item))
-            .find(|format| format.wants_passphrase());
+    fn check_formats(&self, item: &Item) -> Result<(), IssuingError> {
+        let formats = item.formats.as_deref().unwrap_or_default();
+        let wanting = formats.iter().find(|format| format.wants_passphrase());
         match (wanting, &self.plan.passphrase) {
             (Some(format), None) => Err(IssuingError::PassphraseNeeded {
                 format: format.as_str(),
@@ -252,51 +280,8 @@ impl Batch<'_> {
         }
     }
 
-    /// All of it fits into the quota of the CA, or nothing is begun.
-    fn check_quota(&self, source: &dyn Source) -> Result<(), IssuingError> {
-        let Some(quota) = self.ca.quota() else {
-            return Ok(());
-        };
-        let mut asked = 0;
-        for item in source.items() {
-            asked += 1;
-            quota
-                .check_name(item.what.thing_name())
-                .map_err(CaError::from)?;
-        }
-        let allowed = quota.check_count(self.ledger.issued()?, asked);
-        Ok(allowed.map_err(CaError::from)?)
-    }
-
-    fn check_devices(&self, source: &dyn Source) -> Result<(), IssuingError> {
-        if self.ledger.is_empty() || self.plan.reissue {
-            return Ok(());
-        }
-        for item in source.items() {
-            let device = item.what.device();
-            if self.ledger.current(device)?.is_some() {
-                return Err(self.ledger.taken(device));
-            }
-        }
-        Ok(())
-    }
-
-    /// No two devices have one key: among the requests, and among everything in the ledger.
-    fn check_keys(&self, source: &dyn Source) -> Result<(), IssuingError> {
-        let mut asking = HashMap::new();
-        for item in source.items() {
-            if let What::Certify(request) = &item.what {
-                let device = request.thing_name().to_string();
-                if let Some(other) =
-                    asking.insert(worker::key_hash(request.public_key_info()), device)
-                {
-                    return Err(IssuingError::KeyTaken {
-                        device: item.what.device().to_owned(),
-                        other,
-                    });
-                }
-            }
-        }
+    /// No other device of the ledger has one of these keys.
+    fn check_keys(&self, mut asking: HashMap<Hash, String>) -> Result<(), IssuingError> {
         if asking.is_empty() || self.ledger.is_empty() {
             return Ok(());
         }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -78,6 +81,7 @@ pub(super) fn run(
         },
         folder,
         time: OffsetDateTime::now_utc().unix_timestamp().unsigned_abs(),
+        spare: Mutex::default(),
     };
     let threads = run.plan.threads.get();
     let (jobs, work) = unbounded();
@@ -306,6 +310,12 @@ impl Coordinator<'_, '_, '_, '_> {
                         self.failure.get_or_insert(error);
                     }
                 }
+                let mut members = std::mem::take(&mut signed.members);
+                if let Ok(mut spare) = self.shop.spare.lock() {
+                    // Not wiped: the next chunk has the same place.
+                    Vec::clear(&mut members);
+                    spare.push(members);
+                }
             }
         }
         if let Some(folder) = &self.shop.folder
@@ -316,10 +326,10 @@ impl Coordinator<'_, '_, '_, '_> {
             self.stuck = true;
             return;
         }
-        let outcomes: Vec<Option<CertificateId>> = group
+        let outcomes: Vec<Option<&CertificateId>> = group
             .iter()
             .flat_map(|signed| {
-                let made = signed.made.iter().map(|made| Some(made.id.clone()));
+                let made = signed.made.iter().map(|made| Some(&made.id));
                 made.chain(std::iter::repeat_n(None, signed.length - signed.made.len()))
             })
             .collect();

@@ -27,6 +27,7 @@ impl Batch<'_> {
                 }
                 Layout::Folder | Layout::Sharded => self.look(&open, rows)?,
             };
+            let outcomes: Vec<_> = outcomes.iter().map(Option::as_ref).collect();
             self.ledger.complete(&open, &outcomes, &open.written)?;
         }
         match unfinished.is_empty() {

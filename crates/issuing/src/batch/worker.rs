@@ -1,5 +1,7 @@
 //! What can be done for many devices at once: keys, signatures, files.
 
+use std::sync::Mutex;
+
 use aws_lc_rs::digest;
 use crossbeam_channel::{Receiver, Sender};
 use jitp_core::{
@@ -76,6 +78,8 @@ pub(super) struct Shop<'a> {
     pub(super) folder: Option<Folder<'a>>,
     /// The time of an archive's members, seconds since 1970.
     pub(super) time: u64,
+    /// Buffers for members that were appended, to be used again; wiped when they are dropped.
+    pub(super) spare: Mutex<Vec<Zeroizing<Vec<u8>>>>,
 }
 
 impl Shop<'_> {
@@ -120,11 +124,10 @@ impl Shop<'_> {
         let mut signed = Signed {
             made: Vec::with_capacity(length),
             length,
-            // Room for all of it at once: a buffer that grows leaves copies of keys behind.
-            members: Zeroizing::new(Vec::with_capacity(match self.folder {
-                Some(_) => 0,
-                None => length * 4096 * self.target.formats.len(),
-            })),
+            members: match self.folder {
+                Some(_) => Zeroizing::default(),
+                None => self.buffer(length * 4096 * self.target.formats.len()),
+            },
             failure: None,
         };
         let mut artifacts = Vec::new();
@@ -143,6 +146,14 @@ impl Shop<'_> {
         signed
     }
 
+    /// An empty buffer with room for all of it at once: one that grows leaves copies of keys behind.
+    fn buffer(&self, room: usize) -> Zeroizing<Vec<u8>> {
+        match self.spare.lock().ok().and_then(|mut spare| spare.pop()) {
+            Some(buffer) if buffer.capacity() >= room => buffer,
+            _ => Zeroizing::new(Vec::with_capacity(room)),
+        }
+    }
+
     fn one(
         &self,
         prepared: Prepared,
@@ -151,11 +162,10 @@ impl Shop<'_> {
         members: &mut Vec<u8>,
     ) -> Result<Made, IssuingError> {
         let Prepared { item, key, .. } = prepared;
-        let issued;
         let (certificate, key) = match (item.what, key) {
             (What::Make(subject), Some(key)) => {
-                issued = self.issuer.issue(&subject, key, serial)?;
-                (issued.certificate().clone(), Some(issued.private_key()))
+                let (certificate, key) = self.issuer.issue(&subject, key, serial)?.into_parts();
+                (certificate, Some(key))
             }
             (What::Certify(request), _) => (self.issuer.certify(&request, serial)?, None),
             // A chunk is prepared before it is signed.
@@ -163,7 +173,7 @@ impl Shop<'_> {
         };
         let subject = Subject {
             certificate: &certificate,
-            key,
+            key: key.as_ref(),
         };
         for &format in item.formats.as_ref().unwrap_or(&self.target.formats) {
             self.maker.make(format, subject, artifacts)?;

@@ -66,7 +66,8 @@ impl Ledger {
         reissue: bool,
     ) -> Result<Vec<SerialNumber>, IssuingError> {
         let mut taken = Vec::with_capacity(reservations.len());
-        let mut next = self.reserved();
+        let first = self.reserved() + 1;
+        let serials = SerialNumber::in_sequence(self.instance, first, reservations.len())?;
         let mut refused = None;
         let outcome = write(&mut self.connection, |transaction| {
             let mut insert = transaction.prepare_cached(
@@ -74,18 +75,14 @@ impl Ledger {
                      (sequence, batch, device, serial, key, origin, state, current, formats)
                  VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)",
             )?;
-            for reservation in reservations {
-                next += 1;
-                let Ok(serial) = SerialNumber::in_sequence(self.instance, next) else {
-                    return Err(rusqlite::Error::QueryReturnedNoRows);
-                };
+            for ((sequence, &serial), reservation) in (first..).zip(&serials).zip(reservations) {
                 let current = match reissue {
                     true => !has_current(transaction, reservation.device)?,
                     false => true,
                 };
                 let formats = reservation.formats.map(serde_json::to_string);
                 let inserted = insert.execute(params![
-                    next,
+                    sequence,
                     batch.batch,
                     reservation.device,
                     serial.octets(),
@@ -112,7 +109,6 @@ impl Ledger {
         });
         match outcome {
             Ok(()) => {
-                let serials = taken.iter().map(|row| row.serial).collect();
                 self.pending.extend(taken);
                 Ok(serials)
             }
@@ -132,7 +128,7 @@ impl Ledger {
     pub(crate) fn complete(
         &mut self,
         batch: &OpenBatch,
-        outcomes: &[Option<CertificateId>],
+        outcomes: &[Option<&CertificateId>],
         written: &Written,
     ) -> Result<(), IssuingError> {
         let (mut sequence, mut head) = (self.completed, self.head);
@@ -150,9 +146,7 @@ impl Ledger {
                     Some(_) => State::Issued,
                     None => State::Void,
                 };
-                let certificate = outcome
-                    .as_ref()
-                    .and_then(|id| hex::decode(id.as_str()).ok());
+                let certificate = outcome.map(CertificateId::octets);
                 let row = Row {
                     sequence,
                     batch: &batch.hash,
@@ -161,7 +155,7 @@ impl Ledger {
                     key: &reserved.key,
                     origin: reserved.origin.number(),
                     state: state.number(),
-                    certificate: certificate.as_deref().unwrap_or_default(),
+                    certificate: certificate.as_ref().map_or(&[], <[u8; 32]>::as_slice),
                 };
                 head = row.after(&head);
                 let updated =

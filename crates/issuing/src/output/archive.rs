@@ -139,7 +139,12 @@ pub(crate) fn member(
         return Ok(());
     }
     let mut header = tar::Header::new_ustar();
-    header.set_path(&artifact.file)?;
+    let name = artifact.file.as_bytes();
+    match header.as_old_mut().name.get_mut(..name.len()) {
+        // A file's name as it is: what begins with a device's name leads nowhere else.
+        Some(place) => place.copy_from_slice(name),
+        None => header.set_path(&artifact.file)?,
+    }
     header.set_size(artifact.contents.len() as u64);
     header.set_mode(if artifact.secret { 0o600 } else { 0o644 });
     header.set_mtime(time);

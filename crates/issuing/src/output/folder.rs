@@ -63,7 +63,8 @@ impl<'a> Folder<'a> {
         let mut made: Vec<PathBuf> = Vec::with_capacity(artifacts.len());
         for artifact in artifacts {
             let path = self.path(device, &artifact.file);
-            match create(&path, artifact) {
+            let place = self.target.place(device, &artifact.file);
+            match create(&self.root, &place, artifact) {
                 Ok(()) => made.push(path),
                 Err(error) => {
                     if error.kind() != io::ErrorKind::AlreadyExists {
@@ -156,11 +157,9 @@ fn make(path: &Path) -> Result<(), IssuingError> {
 }
 
 /// A new file; what has the name already, be it a link that leads nowhere, stays as it is.
-fn create(path: &Path, artifact: &Artifact) -> io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(if artifact.secret { 0o600 } else { 0o644 })
-        .open(path)?;
-    file.write_all(&artifact.contents)
+fn create(root: &File, place: &Path, artifact: &Artifact) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mode = if artifact.secret { 0o600 } else { 0o644 };
+    let file = rustix::fs::openat(root, place, flags, mode.into())?;
+    File::from(file).write_all(&artifact.contents)
 }

@@ -1,11 +1,11 @@
 //! The forms in which a device's key and certificate are handed out.
 
-use std::{fmt, fmt::Write, str::FromStr};
+use std::{fmt, fmt::Write, mem, str::FromStr};
 
 use jitp_core::ca::{IssuedCertificate, PrivateKey};
 use openssl::{nid::Nid, pkcs12::Pkcs12, pkey::PKey, stack::Stack, x509::X509};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::IssuingError;
 
@@ -37,12 +37,19 @@ pub enum Format {
     Claim,
 }
 
-/// A file of a device.
-#[derive(Debug)]
+/// A file of a device. What is secret is wiped when it is dropped.
 pub(crate) struct Artifact {
     pub(crate) file: String,
-    pub(crate) contents: Zeroizing<Vec<u8>>,
+    pub(crate) contents: Vec<u8>,
     pub(crate) secret: bool,
+}
+
+impl Drop for Artifact {
+    fn drop(&mut self) {
+        if self.secret {
+            self.contents.zeroize();
+        }
+    }
 }
 
 /// A certificate with its key, or without for a device that made its own.
@@ -148,7 +155,7 @@ impl Maker<'_> {
             if artifacts.iter().any(|made| made.file == file) {
                 continue;
             }
-            let contents = match (ending, of.key) {
+            let mut contents = match (ending, of.key) {
                 ("crt" | "pem" | "claim.pem", _) => {
                     Zeroizing::new(of.certificate.chain_pem().into_bytes())
                 }
@@ -176,7 +183,7 @@ impl Maker<'_> {
             };
             artifacts.push(Artifact {
                 file,
-                contents,
+                contents: mem::take(&mut *contents),
                 secret,
             });
         }
