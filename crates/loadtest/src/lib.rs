@@ -15,6 +15,7 @@ mod measure;
 mod merge;
 mod outcome;
 mod payload;
+pub mod prometheus;
 pub mod quota;
 mod recorders;
 mod report;
@@ -22,6 +23,7 @@ mod run;
 mod scenario;
 mod session;
 mod shared;
+mod snapshot;
 mod usage;
 
 pub use assertion::{Assertion, AssertionError, Held, main_latency};
@@ -38,4 +40,5 @@ pub use scenario::{
     Arrivals, Connect, Holds, Matching, MqttVersion, Names, Origin, Phase, Publish, Queue,
     Scenario, ScenarioError, Span, Storm, Subscribe, matches,
 };
+pub use snapshot::Snapshot;
 pub use usage::{LimitError, make_room};
