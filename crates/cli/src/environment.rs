@@ -46,6 +46,12 @@ pub const JITP_PKCS11_PIN: &str = "JITP_PKCS11_PIN";
 pub const JITP_PKCS11_MODULE: &str = "JITP_PKCS11_MODULE";
 /// Passphrase of the device keys that a batch encrypts.
 pub const JITP_DEVICE_PASSPHRASE: &str = "JITP_DEVICE_PASSPHRASE";
+/// Which pod of a Kubernetes Indexed Job this is.
+pub const JOB_COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
+/// Which child of an AWS Batch array job this is.
+pub const AWS_BATCH_JOB_ARRAY_INDEX: &str = "AWS_BATCH_JOB_ARRAY_INDEX";
+/// How many children an AWS Batch array job has.
+pub const AWS_BATCH_JOB_ARRAY_SIZE: &str = "AWS_BATCH_JOB_ARRAY_SIZE";
 /// No colour in what is written for people.
 pub const NO_COLOR: &str = "NO_COLOR";
 
@@ -118,6 +124,18 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: JITP_DEVICE_PASSPHRASE,
         meaning: "passphrase of device keys that `provision --format pkcs12` and `encrypted-pem` write",
+    },
+    Variable {
+        name: JOB_COMPLETION_INDEX,
+        meaning: "part of the fleet that `loadtest run --shard auto` takes, in a Kubernetes Indexed Job",
+    },
+    Variable {
+        name: AWS_BATCH_JOB_ARRAY_INDEX,
+        meaning: "the same in an AWS Batch array job",
+    },
+    Variable {
+        name: AWS_BATCH_JOB_ARRAY_SIZE,
+        meaning: "how many parts there are in an AWS Batch array job",
     },
     Variable {
         name: NO_COLOR,

@@ -49,6 +49,11 @@ pub fn names(scenario: &Scenario, shard: Option<Shard>) -> impl Iterator<Item = 
     members(scenario, shard).map(|member| member.name)
 }
 
+/// Places in the whole fleet and names of a scenario's devices, ascending.
+pub fn places(scenario: &Scenario, shard: Option<Shard>) -> impl Iterator<Item = (u32, String)> {
+    members(scenario, shard).map(|member| (member.place, member.name))
+}
+
 /// The number of the publisher of this name.
 pub(crate) fn publisher(scenario: &Scenario, name: &str) -> Option<u32> {
     let number = name.strip_prefix(scenario.names.publisher.as_str())?;

@@ -93,6 +93,12 @@ impl HdrLog {
     }
 }
 
+impl jitp_core::failure::Classified for HdrLogError {
+    fn class(&self) -> jitp_core::failure::Class {
+        jitp_core::failure::Class::Configuration
+    }
+}
+
 impl fmt::Debug for HdrLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HdrLog")

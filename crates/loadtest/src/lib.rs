@@ -27,7 +27,7 @@ mod snapshot;
 mod usage;
 
 pub use assertion::{Assertion, AssertionError, Held, main_latency};
-pub use fleet::names;
+pub use fleet::{names, places};
 pub use hdr_log::{HdrLog, HdrLogError};
 pub use identities::{Files, Fresh, Identities};
 pub use measure::{Counts, Histograms, Latency, Recorder, histogram};

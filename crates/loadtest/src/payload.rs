@@ -81,15 +81,9 @@ impl Template {
             size: scenario.publish.size,
             checked: false,
         };
-        let mut example = Vec::new();
-        let values = Values {
-            device: &format!("{}0", scenario.names.publisher),
-            index: 0,
-            seq: 1,
-            sent: 1_700_000_000_000_000,
-            run: "0123456789abcdef",
-        };
-        template.write(&mut example, &values);
+        let device = format!("{}0", scenario.names.publisher);
+        let values = example(&device);
+        let example = template.example(&values);
         if example.len() > jitp_wire::limits::PAYLOAD_BYTES {
             return Err(TemplateError::TooLarge {
                 size: example.len(),
@@ -101,6 +95,18 @@ impl Template {
             checked,
             ..template
         })
+    }
+
+    fn example(&self, values: &Values<'_>) -> Vec<u8> {
+        let mut example = Vec::new();
+        self.write(&mut example, values);
+        example
+    }
+
+    /// Bytes of a payload, the first publisher's.
+    pub fn example_size(&self, scenario: &Scenario) -> usize {
+        self.example(&example(&format!("{}0", scenario.names.publisher)))
+            .len()
     }
 
     /// Whether messages say who sent them, when, in which run and as which: only then can be told what was lost, doubled
@@ -128,6 +134,16 @@ impl Template {
         if written < self.size {
             pad(out, start, self.size - written);
         }
+    }
+}
+
+fn example(device: &str) -> Values<'_> {
+    Values {
+        device,
+        index: 0,
+        seq: 1,
+        sent: 1_700_000_000_000_000,
+        run: "0123456789abcdef",
     }
 }
 

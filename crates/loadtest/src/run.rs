@@ -50,8 +50,12 @@ pub struct Plan {
 /// What is told once a second.
 #[derive(Debug)]
 pub struct Tick<'a> {
+    /// When the first device was due: Unix time in milliseconds.
+    pub started_at: u64,
     /// The second that ended.
     pub second: &'a Second,
+    /// How long it was, in seconds.
+    pub length: f64,
     /// Its latencies.
     pub latencies: &'a Histograms,
     /// All that was counted so far.
@@ -92,10 +96,7 @@ pub async fn run(
         phase: phases,
         scenario: plan.scenario,
     });
-    let mut devices = JoinSet::new();
-    for member in members(&shared.scenario, plan.shard) {
-        devices.spawn(Device::new(Arc::clone(&shared), member).live());
-    }
+    let mut devices = spawn(&shared, plan.shard);
     let mut gatherer = Gatherer::new(
         Arc::clone(&shared),
         devices.len() as u64,
@@ -189,6 +190,17 @@ pub async fn run(
     };
     let histograms = std::mem::take(&mut gatherer.totals.histograms);
     Ok((outcome, histograms))
+}
+
+/// Brings the devices to life. Apart from [`run`], which every program compiles for itself, so that what devices do is
+/// compiled here, and optimised.
+#[inline(never)]
+fn spawn(shared: &Arc<Shared>, shard: Option<Shard>) -> JoinSet<()> {
+    let mut devices = JoinSet::new();
+    for member in members(&shared.scenario, shard) {
+        devices.spawn(Device::new(Arc::clone(shared), member).live());
+    }
+    devices
 }
 
 /// Between the start of the process's tasks and the first device, in microseconds.
@@ -474,7 +486,9 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             length => used.as_secs_f64() * 1e6 / length as f64 / threads,
         };
         (self.watch)(&Tick {
+            started_at: self.shared.clock.unix(self.shared.connect_from) / 1000,
             second: &second,
+            length: length as f64 / 1e6,
             latencies: &self.interval.histograms,
             counts: &self.totals.counts,
             phase: self.phase,

@@ -1,0 +1,46 @@
+//! `loadtest merge`: the results of several processes, put together exactly.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jitp_cli::{Common, Failure, Result};
+use jitp_core::failure::Class;
+use jitp_loadtest::{Assertion, merge};
+
+use crate::results::Results;
+
+#[derive(Args)]
+pub(super) struct Merge {
+    /// Folders with the results of the parts, or a folder of such folders
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+
+    /// New folder for the result [default: loadtest- with the time]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Fail with exit code 9 unless this holds
+    #[arg(long = "assert", value_name = "CONDITION")]
+    assertions: Vec<Assertion>,
+
+    /// Draw the plots as files, too
+    #[arg(long)]
+    svg: bool,
+
+    /// Draw the plots as pictures, too
+    #[arg(long)]
+    png: bool,
+}
+
+pub(super) fn merge_results(flags: &Merge, common: &Common) -> Result<u8> {
+    let (outcome, histograms) = merge(&flags.folders)
+        .map_err(|error| Failure::new(Class::Configuration, error.to_string()))?;
+    let held: Vec<_> = flags
+        .assertions
+        .iter()
+        .map(|assertion| assertion.check(&outcome, &histograms))
+        .collect();
+    let results = Results::prepare(flags.out.clone(), &outcome.run, flags.svg, flags.png)?;
+    results.publish(&outcome, &histograms, &held, common)?;
+    crate::running::verdict(&outcome, &held)
+}

@@ -1,0 +1,414 @@
+//! `loadtest run`: everything is looked at before the first connection, then the scenario is run and reported.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+use jitp_cli::{Common, ConfirmFlags, EndpointFlags, Exit, Failure, Result, Signals, threads};
+use jitp_cloud::Cloud;
+use jitp_core::failure::Class;
+use jitp_core::mqtt::{Alpn, Clock, Endpoint, Network};
+use jitp_core::names::ThingName;
+use jitp_core::store::Store;
+use jitp_loadtest::quota::{Quantity, charges, proposals, quantities};
+use jitp_loadtest::{
+    Assertion, Files, Fresh, Held, Identities, Matching, Origin, Outcome, Plan, Scenario, Shard,
+    make_room, names,
+};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::planning::{in_words, message_size};
+use crate::results::Results;
+use crate::scenario::{ScenarioFlags, failure};
+use crate::screen::Progress;
+use crate::setup::{self, CaFlags};
+
+#[derive(Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    scenario: ScenarioFlags,
+
+    /// Issue certificates that are missing first, as `loadtest setup` does
+    #[arg(long)]
+    setup: bool,
+
+    /// Fail with exit code 9 unless this holds, such as 'p99<50ms', 'lost==0' or 'published>=99.9%'
+    #[arg(long = "assert", value_name = "CONDITION")]
+    assertions: Vec<Assertion>,
+
+    /// New folder for the results [default: loadtest- with the time]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Draw the plots as files, too
+    #[arg(long)]
+    svg: bool,
+
+    /// Draw the plots as pictures, too
+    #[arg(long)]
+    png: bool,
+
+    /// Serve what is measured for Prometheus, at http://ADDRESS/metrics
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics: Option<SocketAddr>,
+
+    /// Connect from these local addresses in turn, such as 127.0.0.1-127.0.0.9, or several with commas
+    #[arg(long, value_name = "ADDRESSES", value_parser = sources)]
+    source: Option<Sources>,
+
+    /// Topics match as this broker has it; aws for AWS IoT Core, where a/# does not match a
+    #[arg(long, value_name = "WHOSE", value_parser = matching)]
+    matching: Option<Matching>,
+
+    /// Run against AWS although the scenario exceeds quotas, which disturbs the whole account
+    #[arg(long)]
+    ignore_quotas: bool,
+
+    #[command(flatten)]
+    part: PartFlags,
+
+    #[command(flatten)]
+    endpoint: EndpointFlags,
+
+    #[command(flatten)]
+    ca: CaFlags,
+
+    #[command(flatten)]
+    confirm: ConfirmFlags,
+}
+
+// (No docstring: clap would show it as what the program does.)
+#[derive(Args)]
+#[command(next_help_heading = "Several processes")]
+struct PartFlags {
+    /// Run this part of the fleet, counted from 0; auto takes the index from JOB_COMPLETION_INDEX or
+    /// AWS_BATCH_JOB_ARRAY_INDEX
+    #[arg(long, value_name = "I/N|auto")]
+    shard: Option<String>,
+
+    /// How many parts there are, where the environment does not say so
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    shards: Option<u32>,
+
+    /// When publishing begins, such as 2026-12-01T12:00:00Z; the same for all parts
+    #[arg(long, value_name = "TIME", value_parser = start_at)]
+    start_at: Option<u64>,
+
+    /// Id of the run; the same for all parts [default: made up]
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    run: Option<String>,
+}
+
+/// Local addresses.
+#[derive(Clone, Debug)]
+struct Sources(Vec<IpAddr>);
+
+pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Result<u8> {
+    let scenario = flags.scenario.scenario()?;
+    let shard = flags.part.shard()?;
+    let describe_endpoint = async || Ok(Cloud::connect(&flags.ca.cloud).await?.endpoint().await?);
+    let endpoint = flags.endpoint.endpoint(describe_endpoint).await?;
+    let matching = flags.matching.unwrap_or(match endpoint.is_aws() {
+        true => Matching::Aws,
+        false => Matching::Standard,
+    });
+    scenario.check(matching).map_err(failure)?;
+    let sources = flags.source.map(|sources| sources.0).unwrap_or_default();
+    let devices = names(&scenario, shard).count() as u64;
+    if devices == 0 {
+        return Err(Failure::usage("no device falls to this shard")
+            .hint("there are more shards than devices"));
+    }
+    make_room(devices, sources.len()).map_err(|error| {
+        Failure::new(Class::Configuration, error.to_string()).hint(error.remedy())
+    })?;
+    protect(
+        &scenario,
+        &endpoint,
+        flags.ignore_quotas,
+        &flags.confirm,
+        common,
+    )
+    .await?;
+    let trust = flags.endpoint.trust()?;
+    let network = Network::new(&endpoint, &trust, &Alpn::ByPort, None, &Clock::default())?;
+    if flags.setup && scenario.identities == Origin::Files {
+        setup::before_run(&scenario, &flags.ca, common).await?;
+    }
+    let identities = identities(&scenario, shard, &flags.ca, common).await?;
+    let run = flags
+        .part
+        .run
+        .unwrap_or_else(|| format!("{:016x}", rand_id()));
+    let mut results = Results::prepare(flags.out, &run, flags.svg, flags.png)?;
+    let plan = Plan {
+        scenario,
+        network,
+        endpoint: endpoint.to_string(),
+        identities,
+        sources,
+        shard,
+        start_at: flags.part.start_at,
+        run,
+        threads: threads(),
+    };
+    let mut progress = Progress::show(&plan.scenario, flags.metrics, common).await?;
+    let mut stopped_by = None;
+    let stop = async {
+        let exit = signals.next().await;
+        stopped_by = Some(exit);
+        "it was interrupted".to_owned()
+    };
+    let run = jitp_loadtest::run(plan, stop, |tick| {
+        progress.tick(tick);
+        results.tick(tick);
+    });
+    let (outcome, histograms) = Box::pin(run)
+        .await
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    drop(progress);
+    let held: Vec<_> = flags
+        .assertions
+        .iter()
+        .map(|assertion| assertion.check(&outcome, &histograms))
+        .collect();
+    results.publish(&outcome, &histograms, &held, common)?;
+    if let Some(exit) = stopped_by {
+        return Ok(exit as u8);
+    }
+    verdict(&outcome, &held)
+}
+
+/// How the program ends after a run that was not interrupted.
+pub(super) fn verdict(outcome: &Outcome, held: &[Held]) -> Result<u8> {
+    if outcome.counts.connects == 0 {
+        let most = outcome.endings.iter().max_by_key(|(_, count)| **count);
+        let why = most.map_or("nobody said why", |(ending, _)| ending);
+        return Err(Failure::new(
+            Class::NotAccepted,
+            format!("none of {} devices got in: {why}", outcome.devices),
+        )
+        .hint("try one of them alone: sub NAME, with the same endpoint"));
+    }
+    let broken: Vec<_> = held.iter().filter(|held| !held.held).collect();
+    match broken.first() {
+        None => Ok(Exit::Done as u8),
+        Some(first) => Err(Failure::new(
+            Class::CheckFailed,
+            format!(
+                "{} of {} assertions did not hold: {}, found {}",
+                broken.len(),
+                held.len(),
+                first.assertion,
+                first.found
+            ),
+        )),
+    }
+}
+
+/// Accounts are protected: where it costs something it has to be wanted, and quotas are kept to.
+async fn protect(
+    scenario: &Scenario,
+    endpoint: &Endpoint,
+    ignore_quotas: bool,
+    confirm: &ConfirmFlags,
+    common: &Common,
+) -> Result<()> {
+    let here = endpoint
+        .address()
+        .is_some_and(|address| address.is_loopback())
+        || endpoint.host() == "localhost";
+    if here {
+        return Ok(());
+    }
+    let size = message_size(scenario);
+    let exceeded: Vec<_> = quantities(scenario, size)
+        .into_iter()
+        .filter(|quantity| !quantity.fits())
+        .collect();
+    if let Some(Quantity {
+        name, asked, quota, ..
+    }) = exceeded.first()
+        && endpoint.is_aws()
+        && !ignore_quotas
+    {
+        for proposal in proposals(scenario) {
+            common.say(format!("hint: {proposal}"));
+        }
+        return Err(Failure::new(
+            Class::Configuration,
+            format!(
+                "the scenario exceeds a quota of AWS: {name}: {asked:.0}, and {quota} are allowed"
+            ),
+        )
+        .hint("loadtest plan shows all of them; --ignore-quotas runs it all the same"));
+    }
+    let what = in_words(&charges(scenario, size));
+    common.say(format!(
+        "{endpoint} is not on this machine; AWS charges for {what}"
+    ));
+    confirm
+        .ask(common, &format!("put this load on {endpoint}?"))
+        .await
+}
+
+/// Keys and certificates of this process's devices.
+async fn identities(
+    scenario: &Scenario,
+    shard: Option<Shard>,
+    ca: &CaFlags,
+    common: &Common,
+) -> Result<Box<dyn Identities>> {
+    let store = Store::open(&common.dir)?;
+    match scenario.identities {
+        Origin::Files => {
+            let files = Files::new(store);
+            let missing: Vec<_> = files.missing(names(scenario, shard)).collect();
+            match missing.first() {
+                None => Ok(Box::new(files)),
+                Some(first) => Err(Failure::new(
+                    Class::Configuration,
+                    format!(
+                        "{} of the devices have no certificate in {}; the first is {first}",
+                        missing.len(),
+                        common.dir.display()
+                    ),
+                )
+                .hint(format!(
+                    "loadtest setup {} --publishers {} --subscribers {} --ca {}",
+                    scenario.name, scenario.publishers, scenario.subscribers, ca.ca
+                ))),
+            }
+        }
+        Origin::Fresh => {
+            let loaded = ca.signing().load(&store, common).await?;
+            let devices = jitp_loadtest::places(scenario, shard)
+                .map(|(place, name)| Ok((place, name.parse::<ThingName>()?)))
+                .collect::<std::result::Result<Vec<_>, jitp_core::names::NameError>>()
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            common.say(format!("issuing {} certificates", devices.len()));
+            Ok(Box::new(Fresh::issue(
+                &loaded,
+                &devices,
+                OffsetDateTime::now_utc(),
+            )?))
+        }
+        Origin::Claim => Err(Failure::usage("claim")),
+    }
+}
+
+impl PartFlags {
+    /// Which part of the fleet is asked for.
+    fn shard(&self) -> Result<Option<Shard>> {
+        let Some(text) = &self.shard else {
+            return match self.shards {
+                None => Ok(None),
+                Some(_) => Err(Failure::usage("--shards goes with --shard auto")),
+            };
+        };
+        let variable = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .and_then(|text| text.parse::<u32>().ok())
+        };
+        use jitp_cli::environment::{
+            AWS_BATCH_JOB_ARRAY_INDEX, AWS_BATCH_JOB_ARRAY_SIZE, JOB_COMPLETION_INDEX,
+        };
+        let (index, count) = match text.split_once('/') {
+            Some((index, count)) => (index.parse().ok(), count.parse().ok()),
+            None if text == "auto" => (
+                variable(JOB_COMPLETION_INDEX).or_else(|| variable(AWS_BATCH_JOB_ARRAY_INDEX)),
+                self.shards.or_else(|| variable(AWS_BATCH_JOB_ARRAY_SIZE)),
+            ),
+            None => (text.parse().ok(), self.shards),
+        };
+        let (Some(index), Some(count)) = (index, count) else {
+            let failure = Failure::usage(format!(
+                "--shard {text} does not say which part of how many"
+            ));
+            return Err(failure.hint(
+                "give --shard 0/4, or --shard auto with --shards 4 where JOB_COMPLETION_INDEX or AWS_BATCH_JOB_ARRAY_INDEX is set",
+            ));
+        };
+        if index >= count {
+            return Err(Failure::usage(format!(
+                "--shard {index}/{count}: parts are counted from 0 to {}",
+                i64::from(count) - 1
+            )));
+        }
+        if self.run.is_none() && count > 1 {
+            return Err(Failure::usage("several parts need the same --run ID").hint(
+                "messages of other runs are not counted, and results of other runs are not merged",
+            ));
+        }
+        Ok(Some(Shard { index, count }))
+    }
+}
+
+fn rand_id() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    // Seeded by the operating system, anew for every one.
+    RandomState::new().hash_one(std::process::id())
+}
+
+fn run_id(text: &str) -> std::result::Result<String, String> {
+    let fits = (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err("1 to 64 letters, digits and - _ . :".to_owned()),
+    }
+}
+
+/// A moment as Unix time in milliseconds.
+fn start_at(text: &str) -> std::result::Result<u64, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(seconds.saturating_mul(1000));
+    }
+    let moment = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "write it as 2026-12-01T12:00:00Z, or as Unix time in seconds".to_owned())?;
+    u64::try_from(moment.unix_timestamp_nanos() / 1_000_000)
+        .map_err(|_| "it is before 1970".to_owned())
+}
+
+fn matching(text: &str) -> std::result::Result<Matching, String> {
+    match text {
+        "aws" => Ok(Matching::Aws),
+        "standard" => Ok(Matching::Standard),
+        _ => Err("aws or standard".to_owned()),
+    }
+}
+
+/// Most local addresses.
+const MOST_SOURCES: u32 = 65_536;
+
+/// Addresses with commas, and ranges of IPv4 addresses.
+fn sources(text: &str) -> std::result::Result<Sources, String> {
+    let mut addresses = Vec::new();
+    for part in text.split(',') {
+        let address = |text: &str| {
+            text.parse::<IpAddr>()
+                .map_err(|_| format!("{text} is no IP address"))
+        };
+        match part.split_once('-') {
+            None => addresses.push(address(part)?),
+            Some((first, last)) => {
+                let (IpAddr::V4(first), IpAddr::V4(last)) = (address(first)?, address(last)?)
+                else {
+                    return Err(format!("{part}: a range is one of IPv4 addresses"));
+                };
+                let (first, last) = (u32::from(first), u32::from(last));
+                if last < first || last - first >= MOST_SOURCES {
+                    return Err(format!(
+                        "{part}: at most {MOST_SOURCES} addresses, the first before the last"
+                    ));
+                }
+                addresses.extend((first..=last).map(|bits| IpAddr::V4(bits.into())));
+            }
+        }
+    }
+    Ok(Sources(addresses))
+}
