@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use jitp_cli::{Common, Failure, Result};
 use jitp_core::failure::Class;
-use jitp_loadtest::{Assertion, merge};
+use jitp_loadtest::{Assertion, Report, merge};
 
-use crate::results::Results;
+use crate::results::{Pictures, Results};
 
 #[derive(Args)]
 pub(super) struct Merge {
@@ -23,13 +23,8 @@ pub(super) struct Merge {
     #[arg(long = "assert", value_name = "CONDITION")]
     assertions: Vec<Assertion>,
 
-    /// Draw the plots as files, too
-    #[arg(long)]
-    svg: bool,
-
-    /// Draw the plots as pictures, too
-    #[arg(long)]
-    png: bool,
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 pub(super) fn merge_results(flags: &Merge, common: &Common) -> Result<u8> {
@@ -40,7 +35,12 @@ pub(super) fn merge_results(flags: &Merge, common: &Common) -> Result<u8> {
         .iter()
         .map(|assertion| assertion.check(&outcome, &histograms))
         .collect();
-    let results = Results::prepare(flags.out.clone(), &outcome.run, flags.svg, flags.png)?;
-    results.publish(&outcome, &histograms, &held, common)?;
+    let results = Results::prepare(flags.out.clone(), flags.pictures)?;
+    let report = Report {
+        outcome: &outcome,
+        histograms: &histograms,
+        assertions: &held,
+    };
+    results.publish(&report, common)?;
     crate::running::verdict(&outcome, &held)
 }

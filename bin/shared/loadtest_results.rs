@@ -4,8 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jitp_cli::{Common, Failure, Report, Result};
-use jitp_loadtest::{HdrLog, Held, Histograms, LATENCIES, Outcome, RESULT, Tick};
+use clap::Args;
+use jitp_cli::{Common, Failure, OutputFormat, Report, Result};
+use jitp_core::failure::Class;
+use jitp_loadtest::{
+    HdrLog, Held, LATENCIES, Outcome, PlotError, RESULT, Report as Reported, Tick,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -16,13 +20,29 @@ pub(super) struct Results {
     log: Option<HdrLog>,
     /// What could not be written down while it ran.
     failed: Option<Failure>,
-    _svg: bool,
-    _png: bool,
+    pictures: Pictures,
 }
 
+/// Which files of plots are wanted.
+#[derive(Args, Clone, Copy)]
+pub(super) struct Pictures {
+    /// Draw the plots as SVG files, too
+    #[arg(long)]
+    svg: bool,
+
+    /// Draw the plots as PNG files, too
+    #[arg(long)]
+    png: bool,
+}
+
+/// The whole answer in JSON.
 #[derive(Serialize)]
-#[serde(transparent)]
-struct Whole<'a>(&'a Outcome);
+struct Whole<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    assertions: &'a [Held],
+    folder: String,
+}
 
 impl Report for Whole<'_> {
     fn columns(&self) -> Vec<String> {
@@ -47,20 +67,14 @@ impl Results {
     ///
     /// # Errors
     /// When it cannot be made or has something in it.
-    pub(super) fn prepare(
-        folder: Option<PathBuf>,
-        _run: &str,
-        svg: bool,
-        png: bool,
-    ) -> Result<Self> {
+    pub(super) fn prepare(folder: Option<PathBuf>, pictures: Pictures) -> Result<Self> {
         let folder = folder.unwrap_or_else(|| PathBuf::from(format!("loadtest-{}", now())));
         new_folder(&folder)?;
         Ok(Self {
             folder,
             log: None,
             failed: None,
-            _svg: svg,
-            _png: png,
+            pictures,
         })
     }
 
@@ -91,39 +105,74 @@ impl Results {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub(super) fn publish(
-        mut self,
-        outcome: &Outcome,
-        histograms: &Histograms,
-        held: &[Held],
-        common: &Common,
-    ) -> Result<()> {
+    pub(super) fn publish(mut self, report: &Reported<'_>, common: &Common) -> Result<()> {
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        write_all(&self.folder, outcome, histograms, held)?;
+        self.write_files(report)?;
         let mut reporter = common.reporter();
         match common.output {
-            jitp_cli::OutputFormat::Json => reporter.line(&Whole(outcome))?,
-            jitp_cli::OutputFormat::Text => {
-                for (name, value) in outcome.counts.named() {
-                    reporter.line(&Row {
-                        name: name.to_owned(),
-                        value: value.to_string(),
-                    })?;
+            OutputFormat::Json => reporter.line(&Whole {
+                outcome: report.outcome,
+                assertions: report.assertions,
+                folder: self.folder.display().to_string(),
+            })?,
+            OutputFormat::Text => {
+                for (name, value) in report.rows() {
+                    reporter.line(&Row { name, value })?;
                 }
             }
         }
-        common.say(format!("results: {}", self.folder.display()));
+        let page = self.folder.join(PAGE);
+        common.say(format!(
+            "{}; see {}",
+            report.verdict().headline,
+            page.display()
+        ));
+        Ok(())
+    }
+
+    fn write_files(&self, report: &Reported<'_>) -> Result<()> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = self.folder.join(name);
+            fs::write(&path, bytes)
+                .map_err(|error| Failure::io(&format!("cannot write {}", path.display()), &error))
+        };
+        let drawn = |error: PlotError| {
+            Failure::new(
+                Class::Unexpected,
+                format!("a plot cannot be drawn: {error}"),
+            )
+        };
+        let json = serde_json::to_vec_pretty(report.outcome).map_err(|error| {
+            Failure::new(Class::Unexpected, format!("the result is no JSON: {error}"))
+        })?;
+        write(RESULT, &json)?;
+        write(PAGE, report.html().map_err(drawn)?.as_bytes())?;
+        for chart in report.charts() {
+            if self.pictures.svg
+                && let Some(svg) = report.svg(chart).map_err(drawn)?
+            {
+                write(&format!("{}.svg", chart.name()), svg.as_bytes())?;
+            }
+            if self.pictures.png
+                && let Some(png) = report.png(chart).map_err(drawn)?
+            {
+                write(&format!("{}.png", chart.name()), &png)?;
+            }
+        }
         Ok(())
     }
 }
+
+/// The page that a person opens.
+const PAGE: &str = "report.html";
 
 /// Makes a folder that must be new, or empty.
 ///
 /// # Errors
 /// When it cannot be made or has something in it.
-pub(super) fn new_folder(folder: &Path) -> Result<()> {
+fn new_folder(folder: &Path) -> Result<()> {
     let failed = |error: &io::Error| {
         Failure::io(
             &format!("cannot make the folder {}", folder.display()),
@@ -135,25 +184,11 @@ pub(super) fn new_folder(folder: &Path) -> Result<()> {
     match entries.next() {
         None => Ok(()),
         Some(_) => Err(Failure::new(
-            jitp_core::failure::Class::Conflict,
+            Class::Conflict,
             format!("{} has something in it already", folder.display()),
         )
         .hint("results are never overwritten: give another --out")),
     }
-}
-
-/// Writes what is written at the end of a run.
-pub(super) fn write_all(
-    folder: &Path,
-    outcome: &Outcome,
-    _histograms: &Histograms,
-    _held: &[Held],
-) -> Result<()> {
-    let json = serde_json::to_vec_pretty(outcome)
-        .map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))?;
-    let path = folder.join(RESULT);
-    fs::write(&path, json)
-        .map_err(|error| Failure::io(&format!("cannot write {}", path.display()), &error))
 }
 
 fn now() -> String {

@@ -12,14 +12,14 @@ use jitp_core::names::ThingName;
 use jitp_core::store::Store;
 use jitp_loadtest::quota::{Quantity, charges, proposals, quantities};
 use jitp_loadtest::{
-    Assertion, Files, Fresh, Held, Identities, Matching, Origin, Outcome, Plan, Scenario, Shard,
-    make_room, names,
+    Assertion, Files, Fresh, Held, Identities, Matching, Origin, Outcome, Plan, Report, Scenario,
+    Shard, make_room, names,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::planning::{in_words, message_size};
-use crate::results::Results;
+use crate::results::{Pictures, Results};
 use crate::scenario::{ScenarioFlags, failure};
 use crate::screen::Progress;
 use crate::setup::{self, CaFlags};
@@ -41,13 +41,8 @@ pub(super) struct Run {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Draw the plots as files, too
-    #[arg(long)]
-    svg: bool,
-
-    /// Draw the plots as pictures, too
-    #[arg(long)]
-    png: bool,
+    #[command(flatten)]
+    pictures: Pictures,
 
     /// Serve what is measured for Prometheus, at http://ADDRESS/metrics
     #[arg(long, value_name = "HOST:PORT")]
@@ -141,7 +136,7 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
         .part
         .run
         .unwrap_or_else(|| format!("{:016x}", rand_id()));
-    let mut results = Results::prepare(flags.out, &run, flags.svg, flags.png)?;
+    let mut results = Results::prepare(flags.out, flags.pictures)?;
     let plan = Plan {
         scenario,
         network,
@@ -153,7 +148,7 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
         run,
         threads: threads(),
     };
-    let mut progress = Progress::show(&plan.scenario, flags.metrics, common).await?;
+    let mut progress = Progress::show(&plan.run, &plan.scenario, flags.metrics, common).await?;
     let mut stopped_by = None;
     let stop = async {
         let exit = signals.next().await;
@@ -173,7 +168,12 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
         .iter()
         .map(|assertion| assertion.check(&outcome, &histograms))
         .collect();
-    results.publish(&outcome, &histograms, &held, common)?;
+    let report = Report {
+        outcome: &outcome,
+        histograms: &histograms,
+        assertions: &held,
+    };
+    results.publish(&report, common)?;
     if let Some(exit) = stopped_by {
         return Ok(exit as u8);
     }

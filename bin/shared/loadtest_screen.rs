@@ -3,16 +3,16 @@
 
 use std::net::SocketAddr;
 
-use jitp_cli::{Common, Panel, Result};
-use jitp_loadtest::{Scenario, Tick};
+use jitp_cli::{Common, Failure, Panel, Result};
+use jitp_loadtest::{Metrics, Scenario, Snapshot, Tick};
 
 /// What is seen while a load test runs.
 pub(super) struct Progress {
     panel: Option<Panel>,
     common: Common,
-    title: String,
+    snapshot: Snapshot,
+    metrics: Option<Metrics>,
     ticks: u64,
-    last_phase: &'static str,
 }
 
 /// Without a terminal there is a line after so many seconds.
@@ -24,100 +24,108 @@ impl Progress {
     /// # Errors
     /// When the address for Prometheus cannot be listened on.
     pub(super) async fn show(
+        run: &str,
         scenario: &Scenario,
-        _metrics: Option<SocketAddr>,
+        metrics: Option<SocketAddr>,
         common: &Common,
     ) -> Result<Self> {
+        let snapshot = Snapshot::new(run, scenario);
+        let metrics = match metrics {
+            None => None,
+            Some(address) => {
+                let metrics = Metrics::serve(address, snapshot.clone())
+                    .await
+                    .map_err(|error| Failure::io(&format!("cannot listen on {address}"), &error))?;
+                common.say(format!("metrics: http://{}/metrics", metrics.address()));
+                Some(metrics)
+            }
+        };
         Ok(Self {
             panel: Panel::show(!common.quiet),
             common: common.clone(),
-            title: scenario.name.clone(),
+            snapshot,
+            metrics,
             ticks: 0,
-            last_phase: "",
         })
     }
 
     /// Shows a second.
     pub(super) fn tick(&mut self, tick: &Tick<'_>) {
+        let entered = tick.phase != self.snapshot.phase;
+        self.snapshot.update(tick);
+        if let Some(metrics) = &self.metrics {
+            metrics.show(&self.snapshot);
+        }
         if let Some(panel) = &self.panel {
             panel.set(self.lines(tick));
-        } else if tick.phase != self.last_phase || self.ticks.is_multiple_of(EVERY) {
-            self.common.say(self.line(tick));
+        } else if entered || self.ticks.is_multiple_of(EVERY) {
+            self.common.say(self.line());
         }
-        self.last_phase = tick.phase;
         self.ticks += 1;
     }
 
-    fn line(&self, tick: &Tick<'_>) -> String {
-        let (second, counts) = (tick.second, &tick.second.counts);
-        let latency = match (second.p50, second.p99) {
-            (Some(p50), Some(p99)) => format!(", p50 {p50:.1} ms, p99 {p99:.1} ms"),
-            _ => String::new(),
+    fn line(&self) -> String {
+        let now = &self.snapshot;
+        let latency = match now.last {
+            Some([p50, p99, _]) => format!(", {} p50 {p50:.1} ms, p99 {p99:.1} ms", now.main),
+            None => String::new(),
         };
         format!(
-            "{:.0} s: {}, {} of {} connected, {} published, {} delivered, {} forwarded{latency}{}",
-            second.at,
-            tick.phase,
-            second.connected,
-            tick.devices,
-            counts.published,
-            counts.delivered,
-            counts.forwarded,
-            warning(tick)
+            "{:.0} s: {}, {} of {} connected, {:.0} published/s, {:.0} delivered/s, {:.0} forwarded/s{latency}{}",
+            now.elapsed,
+            now.phase,
+            now.connected,
+            now.devices,
+            now.rates.published,
+            now.rates.delivered,
+            now.rates.forwarded,
+            self.warning()
         )
     }
 
     fn lines(&self, tick: &Tick<'_>) -> String {
-        let (second, now, all) = (tick.second, &tick.second.counts, tick.counts);
-        let milliseconds = |value: Option<f64>| match value {
-            Some(value) => format!("{value:.1} ms"),
+        let (now, counts, second) = (&self.snapshot, &self.snapshot.counts, &tick.second.counts);
+        let latency = match now.last {
+            Some([p50, p99, max]) => {
+                format!("p50 {p50:.1} ms   p99 {p99:.1} ms   max {max:.1} ms")
+            }
             None => "-".to_owned(),
         };
         let lines = [
             format!(
-                "{} {} {:.0} s   connected {} of {}   connects {}/s   failed attempts {}   disconnects {}",
-                self.title,
-                tick.phase,
-                second.at,
-                second.connected,
-                tick.devices,
-                now.connects,
-                all.failed_attempts,
-                all.disconnects
+                "{}: {} since {:.0} s   connected {} of {} ({}/s)   provisioned {}   failed attempts {}   lost connections {}",
+                now.scenario,
+                now.phase,
+                now.elapsed,
+                now.connected,
+                now.devices,
+                second.connects,
+                counts.provisioning_closes,
+                counts.failed_attempts,
+                counts.disconnects
             ),
             format!(
-                "published {}/s   delivered {}/s   forwarded {}/s   acknowledged {}/s",
-                now.published, now.delivered, now.forwarded, now.acknowledged
+                "published {:.0}/s   delivered {:.0}/s   forwarded {:.0}/s   acknowledged {}/s",
+                now.rates.published, now.rates.delivered, now.rates.forwarded, second.acknowledged
             ),
+            format!("{}: {latency}", now.main),
             format!(
-                "latency p50 {}   p99 {}   connect p99 {}",
-                milliseconds(second.p50),
-                milliseconds(second.p99),
-                milliseconds(second.connect_p99)
-            ),
-            format!(
-                "duplicated {}   reordered {}   misrouted {}   late {}   generator {:.0} %{}",
-                all.duplicated,
-                all.reordered,
-                all.misrouted,
-                all.late,
-                tick.load * 100.0,
-                warning(tick)
+                "duplicated {}   reordered {}   misrouted {}   late {}   generator {:.0} % of its time{}",
+                counts.duplicated,
+                counts.reordered,
+                counts.misrouted,
+                counts.late,
+                now.load * 100.0,
+                self.warning()
             ),
         ];
         lines.join("\n")
     }
-}
 
-/// A generator that works this much measures itself.
-const BUSY: f64 = 0.8;
-
-fn warning(tick: &Tick<'_>) -> String {
-    match tick.load > BUSY {
-        true => format!(
-            "   warning: the generator uses {:.0} % of its time: what is measured may be its own",
-            tick.load * 100.0
-        ),
-        false => String::new(),
+    fn warning(&self) -> String {
+        match self.snapshot.limited.first() {
+            Some(why) => format!("; warning: the generator is the limit: {why}"),
+            None => String::new(),
+        }
     }
 }
