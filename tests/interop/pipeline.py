@@ -105,6 +105,43 @@ def boto3_drives_a_queue():
 
 
 @case
+def cloudwatch_tells_how_old_the_oldest_message_is():
+    watch, now = client("cloudwatch"), time.time()
+    url, arn = queue()
+    window = {"StartTime": now - 900, "EndTime": now + 60}
+    metric = {
+        "Namespace": "AWS/SQS",
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": arn.rsplit(":", 1)[1]}],
+    }
+    stat = {"Metric": metric, "Period": 60, "Stat": "Maximum"}
+
+    def age():
+        [told] = watch.get_metric_data(MetricDataQueries=[{"Id": "age", "MetricStat": stat}], **window)["MetricDataResults"]
+        assert len(told["Timestamps"]) == len(told["Values"]) and told["StatusCode"] == "Complete", told
+        assert all(now - 60 <= at.timestamp() <= now + 120 for at in told["Timestamps"]), told
+        return told["Values"]
+
+    assert age() == []
+    client("sqs").send_message(QueueUrl=url, MessageBody="a")
+    eventually(lambda: age() and age()[0] >= 3, "three seconds old")
+    told = watch.get_metric_statistics(Period=60, Statistics=["Maximum", "SampleCount"], **metric, **window)
+    [point] = told["Datapoints"]
+    assert point["Maximum"] >= 3 and point["SampleCount"] == 1 and point["Unit"] == "Seconds", point
+    receive(url)
+    assert age() == []
+    other = {**metric, "Namespace": "AWS/SNS"}
+    assert not watch.get_metric_statistics(Period=60, Statistics=["Maximum"], **other, **window)["Datapoints"]
+    backwards = {"StartTime": now, "EndTime": now - 900}
+    for call in (
+        lambda: watch.get_metric_statistics(Period=60, Statistics=["Maximum"], **metric, **backwards),
+        lambda: watch.get_metric_statistics(Period=7, Statistics=["Maximum"], **metric, **window),
+        lambda: watch.get_metric_data(MetricDataQueries=[{"Id": "a", "Expression": "1+1"}], **window),
+    ):
+        expect_error("InvalidParameterValue", call)
+
+
+@case
 def what_was_received_too_often_is_a_dead_letter():
     sqs = client("sqs")
     dead, arn = queue()

@@ -82,7 +82,8 @@ pub fn operations() -> Vec<Offered> {
     let plugged = data_plane::operations()
         .chain(functions::operations())
         .chain(event_sources::operations())
-        .chain(sqs::operations());
+        .chain(sqs::operations())
+        .chain(sqs::metric_operations());
     control::offered(plugged)
 }
 

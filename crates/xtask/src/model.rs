@@ -1,4 +1,4 @@
-//! Extracts the service model of AWS IoT from botocore: what travels where, and within which limits.
+//! Extracts the service models of AWS IoT and its neighbours from botocore: what travels where, and within which limits.
 //!
 //! Documentation is left out, so the tables hold facts of the interface only; botocore's licence and
 //! version are named in each table and in `crates/local/model/NOTICE`.
@@ -12,13 +12,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 /// Services extracted: botocore's directory and API version.
-const SERVICES: [(&str, &str); 6] = [
+const SERVICES: [(&str, &str); 7] = [
     ("iot", "2015-05-28"),
     ("iot-data", "2015-05-28"),
     ("lambda", "2015-03-31"),
     ("iam", "2010-05-08"),
     ("sts", "2011-06-15"),
     ("sqs", "2012-11-05"),
+    ("cloudwatch", "2010-08-01"),
 ];
 
 /// Writes `crates/local/model/SERVICE.json` for every service.

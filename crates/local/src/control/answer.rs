@@ -111,7 +111,7 @@ fn failure(service: Option<Service>, error: &ApiError, request_id: &str) -> Resp
 
 /// The exception for an input the table refuses: the operation's own one for client errors.
 pub(super) fn validation_code(service: Service, operation: &Operation) -> &'static str {
-    if service == Service::Sqs {
+    if matches!(service, Service::Sqs | Service::CloudWatch) {
         return "InvalidParameterValueException";
     }
     if !operation.declares("InvalidRequestException") && operation.declares("ValidationException") {

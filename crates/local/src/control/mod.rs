@@ -1,5 +1,5 @@
-//! The control plane over HTTP: one port for AWS IoT, its data plane, AWS Lambda, IAM, STS and SQS, told apart by
-//! how a request is signed.
+//! The control plane over HTTP: one port for AWS IoT, its data plane, AWS Lambda, IAM, STS, SQS and CloudWatch, told
+//! apart by how a request is signed.
 //!
 //! The model table routes and judges a request; a handler says only what the operation means, in one
 //! file a resource family. Whatever goes wrong is answered in JSON that AWS's clients understand.
@@ -9,6 +9,7 @@ mod authorization;
 mod billing_groups;
 mod ca;
 mod certificates;
+mod cloudwatch;
 mod endpoint;
 mod events;
 mod faults;
@@ -106,7 +107,9 @@ impl ControlSettings {
         match service {
             Service::Iot => HANDLERS.get(operation).copied().map(Meaning::Handler),
             // The data plane is a broker's, queues are elsewhere, and the others speak another protocol.
-            Service::IotData | Service::Iam | Service::Sts | Service::Sqs => None,
+            Service::IotData | Service::Iam | Service::Sts | Service::Sqs | Service::CloudWatch => {
+                None
+            }
             Service::Lambda => {
                 let known = functions::OPERATIONS.iter();
                 let mut known = known.filter(|(name, _)| *name == operation);
@@ -150,7 +153,7 @@ impl Server {
 /// An operation that is offered.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Offered {
-    /// The service as SDKs name it: `iot`, `iot-data`, `lambda`, `iam`, `sts` or `sqs`.
+    /// The service as SDKs name it: `iot`, `iot-data`, `lambda`, `iam`, `sts`, `sqs` or `cloudwatch`.
     pub service: &'static str,
     /// The operation's name.
     pub name: &'static str,

@@ -110,12 +110,12 @@ pub(super) fn refuse(
     xml(status, request_id, body)
 }
 
-fn xml(status: u16, request_id: &str, body: String) -> Response {
+pub(super) fn xml(status: u16, request_id: &str, body: String) -> Response {
     answer::build(status, "text/xml", request_id, body.into())
 }
 
 /// Text as XML 1.0 can carry it: characters that it has no form for are replaced.
-fn escaped(text: &str) -> Cow<'_, str> {
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     let is_plain = |letter: char| {
         !matches!(
             letter,

@@ -21,6 +21,8 @@ pub(super) enum Signed {
     Sts,
     /// SQS.
     Sqs,
+    /// CloudWatch.
+    CloudWatch,
     /// A service the local core does not offer.
     Other(String),
 }
@@ -53,6 +55,7 @@ pub(super) fn of(parts: &Parts) -> Signed {
         "lambda" => Signed::Lambda,
         "sts" => Signed::Sts,
         "sqs" => Signed::Sqs,
+        "monitoring" => Signed::CloudWatch,
         "" => Signed::No,
         other => Signed::Other(other.chars().take(64).collect()),
     }

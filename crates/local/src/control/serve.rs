@@ -15,7 +15,9 @@ use tokio::time::{sleep, timeout};
 use super::faults::FaultKind;
 use super::query::QueryService;
 use super::scope::Signed;
-use super::{Answer, Meaning, QUERY_SERVICES, Server, answer, local, query, scope, sts, target};
+use super::{
+    Answer, Meaning, QUERY_SERVICES, Server, answer, cloudwatch, local, query, scope, sts, target,
+};
 use crate::account::ApiError;
 use crate::model::{self, Form, Route, Service, read_input};
 
@@ -61,7 +63,12 @@ pub(super) async fn serve(State(server): State<Arc<Server>>, request: Request<Bo
     }
     match find(&signed, &parts, &body) {
         Ok(found) => server.meet(&found, &parts, &body, &request_id).await,
-        Err(error) if signed == Signed::Sqs => target::refuse(settings, "", &error, &request_id),
+        Err(error) if signed == Signed::Sqs => {
+            target::refuse(settings, &target::SQS, "", &error, &request_id)
+        }
+        Err(error) if is_watched(&signed, &parts) => {
+            cloudwatch::refuse(settings, cloudwatch::wire(&parts), "", &error, &request_id)
+        }
         Err(error) => answer::refuse(settings, None, "", &error, &request_id),
     }
 }
@@ -86,6 +93,8 @@ enum Found<'a> {
     Query(&'static QueryService, Form),
     /// An operation with a path of its own.
     Modelled(Service, Route<'a>),
+    /// An operation of CloudWatch, in one of its protocols.
+    Watched(cloudwatch::Asked),
 }
 
 impl Found<'_> {
@@ -93,13 +102,18 @@ impl Found<'_> {
         match self {
             Self::Query(_, form) => form.action(),
             Self::Modelled(_, route) => &route.operation.name,
+            Self::Watched(asked) => &asked.operation.name,
         }
     }
 }
 
 /// The operation that a request means. One that is not signed for a service is looked up in all.
 fn find<'a>(signed: &Signed, parts: &'a Parts, body: &Bytes) -> Result<Found<'a>, ApiError> {
-    if *signed == Signed::Sqs || (*signed == Signed::No && target::names_sqs(parts)) {
+    if is_watched(signed, parts) {
+        return Ok(Found::Watched(cloudwatch::find(parts, body)?));
+    }
+    let names_sqs = || target::names(&target::SQS, parts);
+    if *signed == Signed::Sqs || (*signed == Signed::No && names_sqs()) {
         return Ok(Found::Modelled(Service::Sqs, target::find(parts)?));
     }
     let signed_for = match signed {
@@ -136,6 +150,11 @@ fn find<'a>(signed: &Signed, parts: &'a Parts, body: &Bytes) -> Result<Found<'a>
             format!("{method} {path} is no operation of AWS IoT"),
         ),
     })
+}
+
+/// Whether a request is for CloudWatch.
+fn is_watched(signed: &Signed, parts: &Parts) -> bool {
+    *signed == Signed::CloudWatch || (*signed == Signed::No && cloudwatch::is_meant(parts))
 }
 
 /// The service a form is for: that it is signed for, else the one that has the operation, else STS.
@@ -196,7 +215,10 @@ impl Server {
 
     fn is_within_quota(&self, found: &Found<'_>) -> bool {
         // These have quotas of their own, and AWS Lambda operations of the same names.
-        if matches!(found, Found::Modelled(Service::Lambda | Service::Sqs, _)) {
+        if matches!(
+            found,
+            Found::Modelled(Service::Lambda | Service::Sqs, _) | Found::Watched(_)
+        ) {
             return true;
         }
         let quotas = self.quotas.as_ref();
@@ -207,7 +229,12 @@ impl Server {
         match found {
             Found::Query(service, _) => query::refuse(&self.settings, service, error, request_id),
             Found::Modelled(service, route) if target::is_for(*service) => {
-                target::refuse(&self.settings, &route.operation.name, error, request_id)
+                let name = &route.operation.name;
+                target::refuse(&self.settings, &target::SQS, name, error, request_id)
+            }
+            Found::Watched(asked) => {
+                let name = &asked.operation.name;
+                cloudwatch::refuse(&self.settings, asked.wire, name, error, request_id)
             }
             Found::Modelled(service, route) => answer::refuse(
                 &self.settings,
@@ -236,6 +263,12 @@ impl Server {
                 };
             }
             Found::Modelled(service, route) => (*service, route),
+            Found::Watched(asked) => {
+                return match self.call_watched(asked, parts, body).await {
+                    Ok(answer) => cloudwatch::success(asked, answer, request_id),
+                    Err(error) => self.refuse(found, &error, request_id),
+                };
+            }
         };
         match self.call(service, route, parts, body).await {
             Ok(answer) if target::is_for(service) => {
@@ -255,6 +288,21 @@ impl Server {
         let work = tokio::task::spawn_blocking(move || query::call(service, &account, &asked));
         let outcome = work.await;
         outcome.unwrap_or_else(|_| Err(crashed(form.action())))
+    }
+
+    async fn call_watched(
+        &self,
+        asked: &cloudwatch::Asked,
+        parts: &Parts,
+        body: &Bytes,
+    ) -> Result<Answer, ApiError> {
+        let route = Route {
+            operation: asked.operation,
+            labels: Vec::new(),
+        };
+        let members = cloudwatch::members(asked, body)?;
+        self.call(Service::CloudWatch, &route, parts, &members)
+            .await
     }
 
     async fn call(

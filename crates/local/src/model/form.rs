@@ -35,6 +35,20 @@ impl Form {
         self.0.get(name).map(String::as_str)
     }
 
+    /// All members of an operation, not judged.
+    pub fn members(&self, table: &Table, operation: &Operation) -> Value {
+        let mut found = Map::new();
+        let shape = operation.input.map(|shape| &table.shape(shape).kind);
+        if let Some(ShapeKind::Structure { members, .. }) = shape {
+            for member in members {
+                if let Some(value) = self.value(table, member.shape, &member.wire_name) {
+                    found.insert(member.wire_name.clone(), value);
+                }
+            }
+        }
+        Value::Object(found)
+    }
+
     /// The value of a shape under a name; nothing where no member of it was sent.
     fn value(&self, table: &Table, shape: usize, name: &str) -> Option<Value> {
         match &table.shape(shape).kind {

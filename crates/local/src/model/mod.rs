@@ -31,17 +31,20 @@ pub enum Service {
     Sts,
     /// SQS.
     Sqs,
+    /// CloudWatch.
+    CloudWatch,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Iot,
         Self::IotData,
         Self::Lambda,
         Self::Iam,
         Self::Sts,
         Self::Sqs,
+        Self::CloudWatch,
     ];
 
     /// The name botocore has for it.
@@ -53,6 +56,7 @@ impl Service {
             Self::Iam => "iam",
             Self::Sts => "sts",
             Self::Sqs => "sqs",
+            Self::CloudWatch => "cloudwatch",
         }
     }
 }
@@ -87,6 +91,9 @@ static SQS: LazyLock<Table> = LazyLock::new(|| {
     table
 });
 
+static CLOUDWATCH: LazyLock<Table> =
+    LazyLock::new(|| Table::parse(include_str!("../../model/cloudwatch.json")));
+
 /// The table of a service.
 pub fn table(service: Service) -> &'static Table {
     match service {
@@ -96,6 +103,7 @@ pub fn table(service: Service) -> &'static Table {
         Service::Iam => &IAM,
         Service::Sts => &STS,
         Service::Sqs => &SQS,
+        Service::CloudWatch => &CLOUDWATCH,
     }
 }
 
@@ -112,6 +120,7 @@ mod tests {
         assert_eq!(table(Service::Iam).operations().len(), 180);
         assert_eq!(table(Service::Sts).operations().len(), 11);
         assert_eq!(table(Service::Sqs).operations().len(), 23);
+        assert_eq!(table(Service::CloudWatch).operations().len(), 59);
     }
 
     #[test]

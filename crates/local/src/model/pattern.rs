@@ -45,7 +45,7 @@ impl Pattern {
 /// Replaces POSIX and Unicode classes; all of them occur inside brackets. Letters, digits and separators
 /// beyond ASCII are taken as everything beyond the C1 controls, which errs on the side of accepting.
 fn translate(pattern: &str) -> String {
-    const CLASSES: [(&str, &str); 9] = [
+    const CLASSES: [(&str, &str); 13] = [
         (r"\p{Graph}", r"!-~"),
         (r"\p{Print}", r" -~"),
         (r"\p{Upper}", r"A-Z"),
@@ -55,6 +55,10 @@ fn translate(pattern: &str) -> String {
         (r"\p{L}", r"a-zA-Z\u{aa}-\u{10ffff}"),
         (r"\p{N}", r"0-9\u{b2}-\u{b9}"),
         (r"\p{Z}", r" \u{a0}"),
+        (r"\p{Zs}", r" \u{a0}"),
+        (r"\p{M}", r"\u{300}-\u{36f}"),
+        (r"\p{P}", r"!-#%-*,-/:;?@\[-\]_\{\}"),
+        (r"\p{S}", r"$+<->\^`|~"),
     ];
     let mut translated = pattern.to_owned();
     for (class, characters) in CLASSES {

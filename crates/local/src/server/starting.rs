@@ -219,6 +219,7 @@ impl Local {
         };
         let settings = functions::plug_in(settings, &functions);
         let settings = sqs::plug_in(settings, &queues);
+        let settings = sqs::plug_metrics_in(settings, &queues);
         let settings = event_sources::plug_in(settings, &event_sources);
         let service = control::service(data_plane::plug_in(settings, &broker));
         let router = local.own_routes().fallback_service(service);

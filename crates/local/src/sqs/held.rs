@@ -8,6 +8,9 @@ use super::message::Message;
 /// Most messages of a standard queue that may be in flight (SQS developer guide, "Amazon SQS message quotas").
 const MOST_IN_FLIGHT: usize = 120_000;
 
+/// Receives after which a message no longer counts as the oldest (SQS developer guide, "Available CloudWatch metrics").
+const MOST_RECEIVES_OF_OLDEST: u32 = 3;
+
 /// The messages of one queue, by number. Times are milliseconds since 1970.
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -32,6 +35,8 @@ struct Entry {
     /// How often it was received since the local core was started; the last receipt has this number.
     deliveries: u32,
     first_received: Option<i64>,
+    /// When it came into this queue: as it was sent, or moved here as a dead letter.
+    entered: i64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -139,7 +144,14 @@ impl Held {
     ) {
         self.next = self.next.max(number + 1);
         self.ages.insert((message.sent, number));
-        let place = match not_before > now {
+        // A dead letter has no delay: what stands there is when it was moved, from which its age counts. It still expires
+        // by when it was sent.
+        let is_dead = message.dead_letter_source.is_some();
+        let entered = match is_dead {
+            true => not_before.max(message.sent),
+            false => message.sent,
+        };
+        let place = match not_before > now && !is_dead {
             true => {
                 self.hidden.insert((not_before, number));
                 Place::Delayed(not_before)
@@ -157,6 +169,7 @@ impl Held {
                 receives,
                 deliveries: 0,
                 first_received,
+                entered,
             },
         );
     }
@@ -316,6 +329,16 @@ impl Held {
         }
     }
 
+    /// When the oldest message came into the queue, of those sent since a moment. What was received more than three times
+    /// is passed over.
+    pub(super) fn oldest(&self, since: i64) -> Option<i64> {
+        let entries = self.entries.values();
+        let counted = entries.filter(|entry| {
+            entry.message.sent >= since && entry.receives <= MOST_RECEIVES_OF_OLDEST
+        });
+        counted.map(|entry| entry.entered).min()
+    }
+
     /// When the next message comes into sight that is out of it.
     pub(super) fn next_in_sight(&self) -> Option<i64> {
         self.hidden.first().map(|(until, _)| *until)
@@ -410,6 +433,29 @@ mod tests {
         assert!(!held.change_visibility(number, 11, 0), "it is in sight");
         held.remove(number);
         assert_eq!(held.find(number, Some(2)), Found::Gone);
+    }
+
+    #[test]
+    fn the_oldest_is_whatever_came_first_and_was_not_received_too_often() {
+        let mut held = Held::default();
+        assert_eq!(held.oldest(0), None);
+        let first = put(&mut held, "a", 5, 0);
+        put(&mut held, "b", 7, 100);
+        assert_eq!(held.oldest(0), Some(5));
+        for _ in 0..3 {
+            assert_eq!(bodies(&held.take(10, &wanted(10, 0))), ["a"]);
+        }
+        assert_eq!(held.oldest(0), Some(5));
+        held.take(10, &wanted(10, 0));
+        assert_eq!(held.oldest(0), Some(7), "the first was received four times");
+        held.remove(first);
+        let mut dead = Message::new("dead".to_owned(), "sender");
+        (dead.sent, dead.dead_letter_source) = (1, Some("arn".to_owned()));
+        let number = held.number();
+        held.insert(number, Arc::new(dead), 6, 0);
+        assert_eq!(held.oldest(0), Some(6), "it is a dead letter since then");
+        assert_eq!(held.oldest(2), Some(7), "and expires as it was sent");
+        assert_eq!(held.expire(2), [(number, 0)]);
     }
 
     #[test]

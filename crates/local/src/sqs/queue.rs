@@ -92,6 +92,13 @@ impl Queue {
         held.expire(now - milliseconds(retention));
         held.counts(now)
     }
+
+    /// How many milliseconds the oldest message has been here; `now` is in milliseconds since 1970.
+    pub(super) fn age(&self, now: i64) -> Option<i64> {
+        let retention = milliseconds(self.record.load().attributes.retention);
+        let oldest = self.held.lock().oldest(now - retention)?;
+        Some((now - oldest).max(0))
+    }
 }
 
 /// Seconds as the clock of a queue counts.

@@ -162,7 +162,8 @@ impl Queues {
                 dead.dead_letter_source = Some(queue.arn.clone());
                 let there = target.held.lock().number();
                 store::forget_message(record.id, number, receives, &mut writes);
-                writes.push(store::put_message(target_id, there, &dead, 0));
+                // Since when it is there; in sight it is at once.
+                writes.push(store::put_message(target_id, there, &dead, now));
                 self.inner.diary.record(Entry::step(
                     "DEAD_LETTER",
                     format!(

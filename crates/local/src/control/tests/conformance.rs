@@ -44,7 +44,7 @@ async fn a_request_that_breaks_one_rule_of_the_model_is_an_invalid_request() {
         let mut declared = known.into_iter().filter(|code| operation.declares(code));
         let expected = match service {
             Service::Iam | Service::Sts => "ValidationError",
-            Service::Sqs => "InvalidParameterValueException",
+            Service::Sqs | Service::CloudWatch => "InvalidParameterValueException",
             _ => declared.next().unwrap_or("InvalidRequestException"),
         };
         for sample in Sample::breaking(service, operation) {

@@ -6,14 +6,15 @@ use super::Got;
 use crate::model::{Location, Operation, ShapeKind, Table, check};
 
 /// Any operation may answer with these, although no model lists them (AWS General Reference, "Common errors";
-/// of SQS: SQS API reference, "Common errors"; the last three are what the local core says beyond AWS).
-const COMMON: [&str; 12] = [
+/// of SQS: SQS API reference, "Common errors"; of CloudWatch by their names in JSON; the last three are what the local core says beyond AWS).
+const COMMON: [&str; 13] = [
     "InternalFailureException",
     "ServiceUnavailableException",
     "ThrottlingException",
     "Throttling",
     "ValidationError",
     "InvalidAction",
+    "InvalidParameterCombinationException",
     "InvalidParameterValueException",
     "MissingRequiredParameterException",
     "UnknownOperationException",

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod breaking;
+mod cloudwatch;
 mod conformance;
 mod iam;
 mod interference;
@@ -121,6 +122,7 @@ impl Core {
             let settings = functions::plug_in(settings, &functions);
             let settings = crate::event_sources::plug_in(settings, &sources);
             let settings = crate::sqs::plug_in(settings, &queues);
+            let settings = crate::sqs::plug_metrics_in(settings, &queues);
             data_plane::plug_in(settings, &broker.unwrap())
         })
     }
@@ -174,8 +176,12 @@ impl Core {
         let path = target.split('?').next().unwrap_or_default();
         let named = headers.iter().find(|(name, _)| *name == "x-amz-target");
         let named = named.and_then(|(_, target)| {
-            let table = model::table(Service::Sqs);
-            Some((table, table.operation(target.rsplit('.').next()?)?))
+            let (service, name) = target.split_once('.')?;
+            let table = model::table(match service {
+                "AmazonSQS" => Service::Sqs,
+                _ => Service::CloudWatch,
+            });
+            Some((table, table.operation(name)?))
         });
         let operation = named.or_else(|| {
             Service::ALL.into_iter().find_map(|service| {

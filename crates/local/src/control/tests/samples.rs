@@ -210,11 +210,14 @@ impl Sample {
             }
         }
         let mut headers = self.headers.clone();
-        if service == Service::Sqs {
-            headers.insert(
-                "x-amz-target".to_owned(),
-                json!(format!("AmazonSQS.{}", operation.name)),
-            );
+        let prefix = match service {
+            Service::Sqs => Some("AmazonSQS"),
+            Service::CloudWatch => Some("GraniteServiceVersion20100801"),
+            _ => None,
+        };
+        if let Some(prefix) = prefix {
+            let target = json!(format!("{prefix}.{}", operation.name));
+            headers.insert("x-amz-target".to_owned(), target);
         }
         let headers = headers.iter();
         let body = match &self.payload {

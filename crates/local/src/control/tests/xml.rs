@@ -15,6 +15,7 @@ pub(super) fn judged(status: u16, text: &str, form: &Form) -> Got {
     let service = match root.tag_name().namespace() {
         Some("https://iam.amazonaws.com/doc/2010-05-08/") => Service::Iam,
         Some("https://sts.amazonaws.com/doc/2011-06-15/") => Service::Sts,
+        Some("http://monitoring.amazonaws.com/doc/2010-08-01/") => Service::CloudWatch,
         other => panic!("{other:?} is the namespace of no service"),
     };
     let (table, action) = (model::table(service), form.action());
@@ -95,6 +96,7 @@ fn value(table: &Table, shape: usize, node: Node<'_, '_>) -> Value {
         }
         ShapeKind::Boolean => json!(text.parse::<bool>().unwrap()),
         ShapeKind::Integer | ShapeKind::Long => json!(text.parse::<i64>().unwrap()),
+        ShapeKind::Double => json!(text.parse::<f64>().unwrap()),
         ShapeKind::Timestamp => {
             let time = OffsetDateTime::parse(text, &Rfc3339).unwrap();
             json!(time.unix_timestamp())
