@@ -46,10 +46,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print how many messages are in the queue, and the state of what consumes it
+    /// Print how many messages are in the queue, how old the oldest is, and the state of what consumes it
     ///
     /// QUEUE, messages that wait, that are in flight, that are delayed, in the dead-letter queue (`-` if there is none),
-    /// and the state of each event source mapping (`-` if there is none). SQS counts approximately.
+    /// the state of each event source mapping (`-` if there is none), and the age of the oldest message in seconds (`-` if
+    /// there is none). SQS counts approximately, and CloudWatch, which tells the age, does so some minutes late; without
+    /// permission to ask it, the rest is told.
     Status {
         /// Name of the queue [default: TOPICQueue]
         queue: Option<QueueName>,

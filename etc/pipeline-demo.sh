@@ -54,7 +54,7 @@ step "3. The device publishes. The rule puts the messages into the queue, and th
 echo "\$ ./bin/pub pump --stdin     # 20 messages"
 messages 1 20 | ./bin/pub pump --stdin
 until_empty
-echo "\$ ./bin/queue status         # queue, waiting, in flight, delayed, dead letters, mapping"
+echo "\$ ./bin/queue status         # queue, waiting, in flight, delayed, dead letters, mapping, age of the oldest"
 ./bin/queue status
 
 step "4. The function is paused, and the device goes on: the backlog grows."

@@ -1,7 +1,10 @@
-//! `queue status`: how many messages are where, and what consumes them.
+//! `queue status`: how many messages are where, how old the oldest is, and what consumes them.
+
+use std::time::SystemTime;
 
 use jitp_cli::{Common, Report, Result};
 use jitp_cloud::{Cloud, Queue};
+use jitp_core::failure::{Class, Classified};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -18,6 +21,9 @@ struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letters: Option<u64>,
     mappings: Vec<Mapping>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_of_oldest_message: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -29,18 +35,20 @@ struct Mapping {
 
 impl Report for Status {
     fn columns(&self) -> Vec<String> {
-        let dead_letters = self.dead_letters.map(|count| count.to_string());
+        let or_none =
+            |known: Option<u64>| known.map_or("-".to_owned(), |number| number.to_string());
         let states: Vec<&str> = self.mappings.iter().map(|one| one.state.as_str()).collect();
         vec![
             self.queue.clone(),
             self.waiting.to_string(),
             self.in_flight.to_string(),
             self.delayed.to_string(),
-            dead_letters.unwrap_or_else(|| "-".to_owned()),
+            or_none(self.dead_letters),
             match states.is_empty() {
                 true => "-".to_owned(),
                 false => states.join(","),
             },
+            or_none(self.age_of_oldest_message),
         ]
     }
 }
@@ -56,6 +64,16 @@ pub(crate) async fn status(cloud: &Cloud, queue: &Queue, common: &Common) -> Res
         None => None,
     };
     let mappings = cloud.mappings(queue).await?.into_iter();
+    let age = cloud.oldest_message_age(queue, SystemTime::now()).await;
+    // Everything else is told to whoever may not ask CloudWatch.
+    let age = age.unwrap_or_else(|error| {
+        let mut why = format!("the age of the oldest message is not known: {error}");
+        if error.class() == Class::Refused {
+            why.push_str("; it takes the permission cloudwatch:GetMetricData");
+        }
+        common.warn(why);
+        None
+    });
     common.listing().line(&Status {
         queue: queue.name.to_string(),
         url: queue.url.clone(),
@@ -72,5 +90,6 @@ pub(crate) async fn status(cloud: &Cloud, queue: &Queue, common: &Common) -> Res
                 state: one.state,
             })
             .collect(),
+        age_of_oldest_message: age,
     })
 }

@@ -21,6 +21,7 @@ mod mappings;
 mod orphans;
 mod pace;
 mod policies;
+mod queue_age;
 mod queues;
 mod registration;
 mod registry;
@@ -59,7 +60,7 @@ pub use creating::{
 pub use deleting::{Certificates, Deletion, Step, Stopped, own_policy};
 pub use deploying::{
     Artefacts, Bucket, Compared, DeployError, Direct, NewStack, Package, Proposal, ResourceChange,
-    StackEvent, StackState,
+    Sought, StackEvent, StackState,
 };
 pub use drift::Drift;
 pub use environment::{
@@ -67,6 +68,7 @@ pub use environment::{
     HookError, Part, PartState, Place,
 };
 pub use error::CloudError;
+pub use jitp_stack::Resource as StackResource;
 pub use keeping::KEEP;
 pub use kms::{KmsError, KmsKey};
 pub use mappings::{Mapping, MappingError};
@@ -118,6 +120,7 @@ fn check_endpoints() -> Result<(), CloudError> {
     for name in [
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_CLOUDFORMATION",
+        "AWS_ENDPOINT_URL_CLOUDWATCH",
         "AWS_ENDPOINT_URL_IAM",
         "AWS_ENDPOINT_URL_IOT",
         "AWS_ENDPOINT_URL_KMS",
@@ -171,6 +174,7 @@ pub struct Cloud {
     sts: aws_sdk_sts::Client,
     // Made when they are first asked for: a program that never does is spared their code.
     cloudformation: OnceLock<aws_sdk_cloudformation::Client>,
+    cloudwatch: OnceLock<aws_sdk_cloudwatch::Client>,
     iam: OnceLock<aws_sdk_iam::Client>,
     lambda: OnceLock<aws_sdk_lambda::Client>,
     s3: OnceLock<aws_sdk_s3::Client>,
@@ -226,6 +230,7 @@ impl Cloud {
         };
         let cloud = Self {
             cloudformation: OnceLock::new(),
+            cloudwatch: OnceLock::new(),
             iam: OnceLock::new(),
             lambda: OnceLock::new(),
             iot: aws_sdk_iot::Client::from_conf(
@@ -263,6 +268,16 @@ impl Cloud {
         self.cloudformation.get_or_init(|| {
             aws_sdk_cloudformation::Client::from_conf(
                 aws_sdk_cloudformation::config::Builder::from(&self.config)
+                    .interceptor(Bounded::CONTROL)
+                    .build(),
+            )
+        })
+    }
+
+    fn cloudwatch(&self) -> &aws_sdk_cloudwatch::Client {
+        self.cloudwatch.get_or_init(|| {
+            aws_sdk_cloudwatch::Client::from_conf(
+                aws_sdk_cloudwatch::config::Builder::from(&self.config)
                     .interceptor(Bounded::CONTROL)
                     .build(),
             )

@@ -100,6 +100,13 @@ impl Artefacts {
         })
     }
 
+    /// The parameters that the template declares.
+    pub fn declared(&self) -> Vec<String> {
+        let declared = self.template.member("Parameters").into_iter();
+        let declared = declared.flat_map(Node::members);
+        declared.map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// The template as JSON, with a bucket and a key in place of each path.
     fn packaged(&self, places: &[(String, String, String)]) -> String {
         let mut template = self.template.to_value();

@@ -9,6 +9,6 @@ mod progress;
 
 pub use artefacts::{Artefacts, Bucket, Package};
 pub use change_set::{NewStack, Proposal, ResourceChange};
-pub use direct::{Compared, Direct};
+pub use direct::{Compared, Direct, Sought};
 pub use error::DeployError;
 pub use progress::{StackEvent, StackState};

@@ -42,6 +42,15 @@ pub struct Compared {
     pub differences: Vec<&'static str>,
 }
 
+/// A resource that is there.
+#[derive(Clone, Debug)]
+pub struct Sought {
+    /// Its name in the account.
+    pub name: String,
+    /// Whether this stack has made it.
+    pub ours: bool,
+}
+
 /// A resource as it was found: name, references, and how it stands.
 struct Present {
     name: String,
@@ -115,12 +124,18 @@ impl<'a> Direct<'a> {
         })
     }
 
-    /// Looks for a resource, so that those that need it can be looked at.
+    /// Looks for a resource, so that those that need it can be looked at; `None` if there is none, or it is not made without
+    /// CloudFormation.
     ///
     /// # Errors
     /// When a call fails.
-    pub async fn seek(&mut self, resource: &Resource) -> Result<(), DeployError> {
-        self.look(resource).await.map(drop)
+    pub async fn seek(&mut self, resource: &Resource) -> Result<Option<Sought>, DeployError> {
+        let found = self.look(resource).await?;
+        let there = found.filter(|(_, found)| found.change != Change::Created);
+        Ok(there.map(|(name, found)| Sought {
+            name,
+            ours: found.ours,
+        }))
     }
 
     /// Name of a resource and how it stands; `None` for what is not made without CloudFormation.
