@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jitp_cli::{Common, ConfirmFlags, Failure, NameValue, Result, environment};
 use jitp_cloud::{Cloud, CloudSettings};
-use wanted::Wanted;
+use wanted::{Asked, Wanted};
 
 /// Deploy a stack: package, change set, progress, outputs; as make deploy does, without another tool
 ///
@@ -88,6 +88,17 @@ struct Arguments {
     cloud: CloudSettings,
 }
 
+impl Arguments {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            template: &self.template,
+            stack: self.stack.as_deref(),
+            parameters: &self.parameters,
+            topic: &self.topic,
+        }
+    }
+}
+
 async fn deploy(arguments: Arguments, common: &Common) -> Result<()> {
     if arguments.delete {
         return delete(arguments, common).await;
@@ -95,7 +106,7 @@ async fn deploy(arguments: Arguments, common: &Common) -> Result<()> {
     if arguments.confirm.yes {
         return Err(Failure::usage("--yes answers what only --delete asks"));
     }
-    let wanted = Wanted::read(&arguments, true)?;
+    let wanted = Wanted::read(&arguments.asked(), true)?;
     let cloud = Cloud::connect(&arguments.cloud).await?;
     match cloud.has_cloudformation().await? {
         true => stack::deploy(&cloud, &wanted, &arguments, common).await,
@@ -105,7 +116,7 @@ async fn deploy(arguments: Arguments, common: &Common) -> Result<()> {
 
 async fn delete(arguments: Arguments, common: &Common) -> Result<()> {
     arguments.confirm.check()?;
-    let name = wanted::stack_name(&arguments)?;
+    let name = wanted::stack_name(&arguments.asked())?;
     let cloud = Cloud::connect(&arguments.cloud).await?;
     let question = format!("delete the stack {name} with everything in it?");
     match cloud.has_cloudformation().await? {
@@ -115,7 +126,7 @@ async fn delete(arguments: Arguments, common: &Common) -> Result<()> {
         }
         false => {
             // Nobody else knows what is in it.
-            let wanted = Wanted::read(&arguments, false)?;
+            let wanted = Wanted::read(&arguments.asked(), false)?;
             arguments.confirm.ask(common, &question).await?;
             direct::delete(&cloud, &wanted, common).await
         }

@@ -8,7 +8,7 @@ use jitp_core::failure::Class;
 use serde::Serialize;
 
 use crate::Arguments;
-use crate::wanted::Wanted;
+use crate::wanted::{Wanted, pairs};
 
 /// A line of the answer.
 #[derive(Serialize)]
@@ -67,8 +67,8 @@ pub(crate) async fn deploy(
         body: &body,
         url: url.as_deref(),
         parameters: &wanted.parameters,
-        declared: wanted.declared.clone(),
-        tags: &wanted.tags,
+        declared: wanted.artefacts.declared(),
+        tags: &pairs(&arguments.tags).collect(),
         capabilities: &arguments.capabilities,
     };
     let proposal = cloud.propose(&new, present.as_ref()).await?;

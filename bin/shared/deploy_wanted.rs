@@ -7,8 +7,6 @@ use jitp_cli::{Failure, NameValue, Result, environment, read_text};
 use jitp_cloud::Artefacts;
 use jitp_core::failure::Class;
 
-use crate::Arguments;
-
 /// What this machine's programs are called by AWS Lambda.
 const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "arm64"
@@ -16,39 +14,43 @@ const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "x86_64"
 };
 
+/// What the flags of a program say of a stack.
+pub(crate) struct Asked<'a> {
+    /// provisioning, sqs, loadtest, or a file.
+    pub(crate) template: &'a str,
+    /// Name of the stack, if it is given one.
+    pub(crate) stack: Option<&'a str>,
+    /// Parameters of the template.
+    pub(crate) parameters: &'a [NameValue],
+    /// Topic of the pipeline.
+    pub(crate) topic: &'a str,
+}
+
 /// A stack as it is asked for, with the files it is made from.
 pub(crate) struct Wanted {
     pub(crate) name: String,
     pub(crate) artefacts: Artefacts,
     pub(crate) parameters: BTreeMap<String, String>,
-    /// Parameters that the template declares.
-    pub(crate) declared: Vec<String>,
-    pub(crate) tags: BTreeMap<String, String>,
 }
 
 impl Wanted {
     /// `packed` is whether what functions are made of is read too.
-    pub(crate) fn read(arguments: &Arguments, packed: bool) -> Result<Self> {
-        let name = stack_name(arguments)?;
-        let path = path(&arguments.template);
-        let text = read_text(&path, "the template").map_err(|failure| {
-            match is_ours(&arguments.template) {
+    pub(crate) fn read(asked: &Asked, packed: bool) -> Result<Self> {
+        let name = stack_name(asked)?;
+        let path = path(asked.template);
+        let text =
+            read_text(&path, "the template").map_err(|failure| match is_ours(asked.template) {
                 true => failure.hint("run it where etc/cloudformation is, or name a file"),
                 false => failure,
-            }
-        })?;
+            })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let artefacts = match packed {
             true => Artefacts::read(&text, folder),
             false => Artefacts::without_packages(&text),
         };
         let artefacts = artefacts.map_err(|error| Failure::from(error).context(path.display()))?;
-        let declared = artefacts.template.member("Parameters").into_iter();
-        let declared: Vec<String> = declared
-            .flat_map(|declared| declared.members())
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let unknown = arguments.parameters.iter();
+        let declared = artefacts.declared();
+        let unknown = asked.parameters.iter();
         let unknown = unknown
             .map(|one| &one.name)
             .find(|name| !declared.contains(name));
@@ -58,7 +60,7 @@ impl Wanted {
                 .hint(format!("it has {}", declared.join(", "))));
         }
         let usual = [
-            ("TopicName", arguments.topic.as_str()),
+            ("TopicName", asked.topic),
             ("FunctionArchitecture", ARCHITECTURE),
         ];
         let mut parameters: BTreeMap<String, String> = usual
@@ -66,18 +68,16 @@ impl Wanted {
             .filter(|(name, _)| declared.iter().any(|known| known == name))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        parameters.extend(pairs(&arguments.parameters));
+        parameters.extend(pairs(asked.parameters));
         Ok(Self {
             name,
             artefacts,
             parameters,
-            declared,
-            tags: pairs(&arguments.tags).collect(),
         })
     }
 }
 
-fn pairs(given: &[NameValue]) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn pairs(given: &[NameValue]) -> impl Iterator<Item = (String, String)> {
     given
         .iter()
         .map(|one| (one.name.clone(), one.value.clone()))
@@ -96,23 +96,23 @@ fn path(template: &str) -> PathBuf {
 }
 
 /// The stack that is asked for; those of the toolkit's own templates are called as `etc/config.mk` calls them.
-pub(crate) fn stack_name(arguments: &Arguments) -> Result<String> {
+pub(crate) fn stack_name(asked: &Asked) -> Result<String> {
     let variable = |name| {
         std::env::var(name)
             .ok()
             .filter(|value: &String| !value.is_empty())
     };
-    let topic = &arguments.topic;
-    let usual = match arguments.template.as_str() {
+    let topic = asked.topic;
+    let usual = match asked.template {
         "provisioning" => variable(environment::AWS_STACK).or(Some("iot-policy".to_owned())),
         "sqs" => variable(environment::AWS_SQS_STACK).or(Some(format!("{topic}-stack"))),
         "loadtest" => variable(environment::AWS_LOADTEST_STACK).or(Some(format!("{topic}-policy"))),
         _ => None,
     };
-    let name = arguments.stack.clone().or(usual).ok_or_else(|| {
+    let name = asked.stack.map(str::to_owned).or(usual).ok_or_else(|| {
         let message = format!(
             "what the stack of {} is called is not known",
-            arguments.template
+            asked.template
         );
         Failure::usage(message).hint("pass --stack NAME")
     })?;

@@ -166,7 +166,7 @@ pub(crate) async fn apply(
         ));
     }
     reporter.line(&Line {
-        kind: "claim",
+        kind: "claim".into(),
         name: name.to_string(),
         outcome: match (new, created.change) {
             (true, _) => "created",
@@ -212,11 +212,16 @@ pub(crate) async fn plan(
     };
     changes += usize::from(change != Change::Unchanged);
     reporter.line(&Line {
-        kind: "claim",
+        kind: "claim".into(),
         name: name.to_string(),
         outcome: to(change),
         reason: None,
     })?;
+    planned(changes)
+}
+
+/// How a plan ends that would change so much.
+pub(crate) fn planned(changes: usize) -> Result<()> {
     match changes {
         0 => Ok(()),
         1 => Err(Failure::new(Class::CheckFailed, "1 change to be made")),
@@ -227,7 +232,7 @@ pub(crate) async fn plan(
     }
 }
 
-fn to(change: Change) -> &'static str {
+pub(crate) fn to(change: Change) -> &'static str {
     match change {
         Change::Created => "to-create",
         Change::Updated => "to-update",
@@ -244,7 +249,7 @@ fn line(
 ) -> Result<()> {
     let differences = Some(state.differences.join(", ")).filter(|text| !text.is_empty());
     reporter.line(&Line {
-        kind: part.kind(),
+        kind: part.kind().into(),
         name: part.name(environment),
         outcome,
         reason: differences,

@@ -56,7 +56,7 @@ pub(crate) async fn run(cloud: &Cloud, flags: &Destroy, common: &Common) -> Resu
         ),
     });
     common.reporter().line(&Line {
-        kind: "environment",
+        kind: "environment".into(),
         name: environment.template,
         outcome: "destroyed",
         reason: None,
@@ -107,7 +107,7 @@ async fn take(
 
 fn line(step: &EnvironmentStep, outcome: &'static str) -> Line {
     Line {
-        kind: step.action(),
+        kind: step.action().into(),
         name: step.object().to_owned(),
         outcome,
         reason: None,
@@ -116,7 +116,7 @@ fn line(step: &EnvironmentStep, outcome: &'static str) -> Line {
 
 fn stays(left: &Left) -> Line {
     Line {
-        kind: left.kind,
+        kind: left.kind.into(),
         name: left.name.clone(),
         outcome: "stays",
         reason: Some(left.reason.to_owned()),

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use crate::custody::has_softhsm;
 use crate::environment::{fast_station, package};
+use crate::pipeline::consumer;
 use crate::support::{PROGRAMS, Station, program};
 use crate::templates::with_what_a_fleet_needs;
 
@@ -186,6 +187,38 @@ async fn the_environment_of_a_fleet() {
     assert!(shown.contains("environment\tfleet\tdestroyed"), "{shown}");
     let state = station.core.account().snapshot();
     assert!(state.things.is_empty() && state.roles.is_empty() && state.functions.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_message_pipeline() {
+    let station = Station::start().await;
+    // Building the function that is deployed takes minutes; `make pipeline-demo` does.
+    prepare(&station, &["make"]);
+    // The template names the package from where it lies.
+    let etc = station.folder.path("etc");
+    std::fs::remove_file(&etc).expect("a link");
+    std::fs::create_dir_all(etc.join("cloudformation")).expect("a folder");
+    let template = "etc/cloudformation/sqs.yaml";
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(template);
+    std::fs::copy(from, station.folder.path(template)).expect("copied");
+    std::fs::create_dir_all(station.folder.path("target/lambda")).expect("a folder");
+    let path = station.folder.path("target/lambda/process-queue.zip");
+    std::fs::write(path, consumer()).expect("written");
+    let script = commands(include_str!("../../docs/pipeline.md"));
+    assert!(script.lines().count() >= 12, "{script}");
+    let (code, shown) = run(&station, &script);
+    assert_eq!(code, 0, "{shown}");
+    for expected in [
+        "change\tAdd\tSQSQueue\t",
+        "stack\tloadtest-stack\tcreated",
+        "stack\tloadtest-stack\tunchanged",
+        "AWS::SQS::Queue\tloadtestQueue\tunchanged",
+        "loadtestQueue\t0\t0\t0\t0\tDisabled\t-",
+        "stack\tloadtest-stack\tdeleted",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    assert!(station.core.account().snapshot().functions.is_empty());
 }
 
 #[test]

@@ -42,16 +42,20 @@ async fn station() -> Station {
         station.folder.path(templates).join("sqs.yaml"),
     )
     .expect("copied");
+    let path = station.folder.path(packages).join("process-queue.zip");
+    std::fs::write(path, consumer()).expect("written");
+    station.folder.set("AWS_TOPIC", "pump");
+    station.run("provision", &["pump", "--connect"]).await.ok();
+    station
+}
+
+/// The function that finishes every batch, packed.
+pub(crate) fn consumer() -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let executable = SimpleFileOptions::default().unix_permissions(0o755);
     zip.start_file("bootstrap", executable).expect("a file");
     zip.write_all(CONSUMER.as_bytes()).expect("written");
-    let package = zip.finish().expect("a zip file").into_inner();
-    let path = station.folder.path(packages).join("process-queue.zip");
-    std::fs::write(path, package).expect("written");
-    station.folder.set("AWS_TOPIC", "pump");
-    station.run("provision", &["pump", "--connect"]).await.ok();
-    station
+    zip.finish().expect("a zip file").into_inner()
 }
 
 const DEPLOY: [&str; 3] = ["stack/etc/cloudformation/sqs.yaml", "--stack", "pump-stack"];
@@ -126,8 +130,14 @@ async fn it_is_deployed_paused_drained_resumed_and_taken_down() {
         "{again}"
     );
 
+    assert!(status(&station).await.get("ageOfOldestMessage").is_none());
     station.run("queue", &["pause"]).await.ok();
     publish(&station, 0, 10).await;
+    let waiting = until(&station, |told| {
+        told["ageOfOldestMessage"].as_u64() >= Some(1)
+    })
+    .await;
+    assert_eq!(waiting["waiting"], 10);
     until(&station, |told| told["waiting"] == 10).await;
     station.run("queue", &["resume"]).await.ok();
     let empty = until(&station, is_empty).await;
@@ -266,5 +276,146 @@ async fn whatever_answer_is_lost_a_second_run_finishes_it() {
         let again = station.run("deploy", &deploy).await.ok();
         let unchanged = again.starts_with(&format!("stack\t{stack}\tunchanged\n"));
         assert!(unchanged, "step {step}: {again}");
+    }
+}
+
+/// A CloudWatch that allows nothing, until it is dropped; its URL.
+fn forbidden() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let text = |text: &str| [&[0x78, text.len() as u8], text.as_bytes()].concat();
+    let body = [
+        vec![0xa2],
+        text("__type"),
+        text("com.amazonaws.cloudwatch#AccessDenied"),
+        text("message"),
+        text("you are not authorized to perform: cloudwatch:GetMetricData"),
+    ]
+    .concat();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.expect("a connection");
+            let mut asked = [0; 4096];
+            let _ = std::io::Read::read(&mut socket, &mut asked);
+            let head = format!(
+                "HTTP/1.1 403 Forbidden\r\ncontent-type: application/cbor\r\nsmithy-protocol: rpc-v2-cbor\r\n\
+                 connection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = socket.write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_permission_to_ask_cloudwatch_the_rest_of_the_status_is_told() {
+    let mut station = station().await;
+    station.run("deploy", &DEPLOY).await.ok();
+    station
+        .folder
+        .set("AWS_ENDPOINT_URL_CLOUDWATCH", forbidden());
+    let told = station.run("queue", &["status"]).await;
+    assert_eq!(told.code, 0, "{told:?}");
+    assert_eq!(told.stdout, "pumpQueue\t0\t0\t0\t0\tEnabled\t-\n");
+    for expected in ["age of the oldest message", "cloudwatch:GetMetricData"] {
+        assert!(told.stderr.contains(expected), "{told:?}");
+    }
+    let quiet = station
+        .run("queue", &["status", "--quiet", "--output", "json"])
+        .await;
+    assert_eq!(quiet.json()[0].get("ageOfOldestMessage"), None);
+    station.folder.set("AWS_ENDPOINT_URL_CLOUDWATCH", "nowhere");
+    let refused = station.run("queue", &["status"]).await;
+    assert_eq!(refused.code, 3, "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_is_made_of_the_same_template_as_the_stack() {
+    let station = station().await;
+    let template = ["--stack-template", DEPLOY[0]];
+    let environment = async |verb: &str, more: &[&str]| {
+        let arguments = [&[verb, "pump-stack"], &template[..], more].concat();
+        station.run("environment", &arguments).await
+    };
+    let planned = environment("plan", &[]).await;
+    assert_eq!(planned.code, 9, "{planned:?}");
+    assert!(
+        planned
+            .stdout
+            .contains("AWS::SQS::Queue\tpumpQueue\tto-create\n"),
+        "{planned:?}"
+    );
+    assert!(station.core.account().snapshot().functions.is_empty());
+    let made = environment("apply", &[]).await.ok();
+    assert!(
+        made.contains("AWS::SQS::Queue\tpumpQueue\tcreated\n"),
+        "{made}"
+    );
+    assert!(made.contains("output\tQueueName\tpumpQueue\n"), "{made}");
+    // `deploy` finds all of it there, and made by itself.
+    let deployed = station.run("deploy", &DEPLOY).await.ok();
+    assert!(
+        deployed.starts_with("stack\tpump-stack\tunchanged\n"),
+        "{deployed}"
+    );
+    let again = environment("plan", &[]).await.ok();
+    assert!(!again.contains("to-"), "{again}");
+    let changed = environment("plan", &["--parameter", "BatchSize=3"]).await;
+    assert_eq!(changed.code, 9, "{changed:?}");
+    assert_eq!(
+        changed.stdout.matches("to-update").count(),
+        1,
+        "{changed:?}"
+    );
+
+    let other = station
+        .run(
+            "environment",
+            &["destroy", "other", template[0], template[1], "--yes"],
+        )
+        .await
+        .ok();
+    assert!(
+        other.contains("AWS::SQS::Queue\tpumpQueue\tstays\t"),
+        "{other}"
+    );
+    let steps = environment("destroy", &["--dry-run"]).await.ok();
+    assert_eq!(steps.matches("\tplanned\n").count(), 8, "{steps}");
+    let gone = environment("destroy", &["--yes"]).await.ok();
+    assert!(
+        gone.ends_with("environment\tpump-stack\tdestroyed\n"),
+        "{gone}"
+    );
+    assert!(station.core.account().snapshot().functions.is_empty());
+    for (arguments, code) in [
+        (
+            &["apply", "fleet", "--no-hook", "--parameter", "A=1"][..],
+            2,
+        ),
+        (
+            &["apply", "pump-stack", template[0], template[1], "--no-hook"],
+            2,
+        ),
+        (&["apply", "pump_stack", template[0], template[1]], 2),
+        (
+            &[
+                "apply",
+                "pump-stack",
+                template[0],
+                template[1],
+                "--parameter",
+                "A=1",
+            ],
+            3,
+        ),
+        (&["apply", "pump-stack", template[0], "none.yaml"], 3),
+    ] {
+        let refused = station.run("environment", arguments).await;
+        assert_eq!(
+            (refused.code, refused.stdout.as_str()),
+            (code, ""),
+            "{refused:?}"
+        );
     }
 }
