@@ -1,5 +1,5 @@
-"""Judges `deploy`: on ministack it comes to the same by CloudFormation as `make` with awscli, and without CloudFormation,
-there and on the local core, to the same again, from the same templates."""
+"""Judges `deploy` and `environment … --stack-template`: on ministack `deploy` comes to the same by CloudFormation as `make`
+with awscli, and both come to the same again without CloudFormation, there and on the local core, from the same templates."""
 
 import json
 import os
@@ -38,10 +38,15 @@ def main():
             judge_plan(cases, aws, deploy)
             judge_program(cases, aws, deploy, by_make)
             judge_failure(cases, aws, deploy, tree)
+            judge_large(cases, aws, tree, url)
             # Where the API of CloudFormation is asked for there is none; everything else is ministack's.
             direct = Deploy(tree, url, AWS_ENDPOINT_URL_CLOUDFORMATION=local)
             judge_direct(cases, "ministack", aws, direct, by_make)
             judge_direct(cases, "the local core", clients(local, *SERVICES), Deploy(tree, local), by_make)
+            judge_environment(cases, "ministack", aws, Deploy(tree, url, "environment"), by_make)
+        # The names of queues that were deleted are free again after a minute.
+        with local_core() as local:
+            judge_environment(cases, "the local core", clients(local, *SERVICES), Deploy(tree, local, "environment"), by_make)
     cases.end()
 
 
@@ -55,14 +60,14 @@ def local_core():
 
 
 class Deploy:
-    """The program, in a checkout, against a server."""
+    """The program, or another, in a checkout, against a server."""
 
-    def __init__(self, tree, url, **more):
-        self.tree = tree
+    def __init__(self, tree, url, program="deploy", **more):
+        self.tree, self.program = tree, program
         self.environment = {**Make(tree, url).environment, **more, "JITP_OUTPUT": "json"}
 
     def __call__(self, *arguments):
-        return subprocess.run([BIN / "deploy", *arguments], cwd=self.tree, env=self.environment, capture_output=True, text=True)
+        return subprocess.run([BIN / self.program, *arguments], cwd=self.tree, env=self.environment, capture_output=True, text=True)
 
 
 def judge_make(cases, aws, make):
@@ -118,6 +123,53 @@ def judge_failure(cases, aws, deploy, tree):
     cases.case("a stack that was never complete has a way out", again.returncode == 5 and "--delete" in again.stderr, again)
     gone = deploy("--delete", "--yes", "--stack", "broken")
     cases.case("which works", gone.returncode == 0 and not status(aws, "broken"), gone)
+
+
+def judge_large(cases, aws, tree, url):
+    """A template that is too large for a request goes by the bucket, one that is too large for that is refused."""
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "largeQueue"}}
+    for name, size in (("large", 60_000), ("largest", 1_000_001)):
+        body = {"Metadata": {"Note": "x" * size}, "Resources": {"Queue": queue}}
+        (tree / f"{name}.json").write_text(json.dumps(body))
+    arguments = ("large.json", "--stack", "large")
+    objects = lambda: {one["Key"] for one in aws["s3"].list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+    before = objects()
+    without = Deploy(tree, url, AWS_BUCKET="")(*arguments)
+    refused = without.returncode == 3 and "60" in without.stderr and "AWS_BUCKET" in without.stderr
+    cases.case("a template beyond 51,200 octets takes a bucket", refused and not status(aws, "large"), without)
+    deploy = Deploy(tree, url)
+    told = deploy(*arguments)
+    made = told.returncode == 0 and answers(told)[0]["outcome"] == "created" and "largeQueue" in queues(aws["sqs"])
+    cases.case("by which it is deployed", made, told)
+    [key] = objects() - before
+    brought = json.loads(aws["s3"].get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    cases.case("the bucket has the template as it is written", brought == json.loads((tree / "large.json").read_text()), key)
+    again = deploy(*arguments)
+    unchanged = answers(again)[0]["outcome"] == "unchanged" and objects() == before | {key}
+    cases.case("again nothing is changed, and nothing brought", again.returncode == 0 and unchanged, again)
+    deploy("--delete", "--yes", "--stack", "large")
+    largest = deploy("largest.json", "--stack", "largest")
+    cases.case("one beyond a million octets is refused", largest.returncode == 3 and "1000000" in largest.stderr, largest)
+
+
+def judge_environment(cases, where, aws, environment, by_make):
+    name = f"environment, on {where}"
+    call = lambda verb, template, *more: environment(verb, STACKS[template], "--stack-template", template, *more)
+    outcomes = lambda told: {line["outcome"] for line in answers(told) if line["kind"] != "output"}
+    for template in TEMPLATES:
+        planned = call("plan", template)
+        only = outcomes(planned) <= {"to-create", "left-out"}
+        cases.case(f"{name}: plan tells what {template} takes", planned.returncode == 9 and only, planned)
+        told = call("apply", template)
+        created = told.returncode == 0 and outcomes(told) <= {"created", "left-out"}
+        cases.case(f"{name}: apply makes what {template} says", created, told)
+    compare(cases, name, documents(aws), by_make)
+    again = [call(verb, template) for template in TEMPLATES for verb in ("plan", "apply")]
+    unchanged = all(told.returncode == 0 and outcomes(told) <= {"unchanged", "left-out"} for told in again)
+    cases.case(f"{name}: again there is nothing to do", unchanged, again)
+    for template in TEMPLATES:
+        call("destroy", template, "--yes")
+    cases.case(f"{name}: destroy leaves nothing", eventually(lambda: not documents(aws)), documents(aws))
 
 
 def judge_direct(cases, where, aws, deploy, by_make):

@@ -20,7 +20,7 @@ PATH=$PATH:/usr/sbin
 
 judge_seconds=180
 . "$here/../judges.sh"
-all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet pipeline node_clients durability)
+all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet pipeline pages node_clients durability)
 
 main() {
     local judges=("$@") judge
@@ -56,14 +56,16 @@ judge() {
     esac
     case $judge in
         certificates | programs | durability) ;; # these need no core, or start their own
-        pipeline)
+        pipeline | pages)
             local consumer=${CARGO_TARGET_DIR:-$root/target}/debug/process-queue
             if [ ! -x "$consumer" ]; then
                 skip_judge "$judge" "not built: cargo build --package jitp-lambda --bin process-queue"
                 return
             fi
-            export S3_FOLDER=$target/s3
-            command=("$BIN/iot-local" run --clock-speed 10 --s3 "$S3_FOLDER" --function "consume=$consumer" -- "${command[@]}")
+            export S3_FOLDER=$target/s3 CONSUMER=$consumer
+            local given=(--clock-speed 10 --s3 "$S3_FOLDER" --function "consume=$consumer")
+            [ "$judge" = pipeline ] || given=()
+            command=("$BIN/iot-local" run "${given[@]}" -- "${command[@]}")
             ;;
         *) command=("$BIN/iot-local" run -- "${command[@]}") ;;
     esac
