@@ -4,6 +4,8 @@
 mod merging;
 #[path = "shared/loadtest_plan.rs"]
 mod planning;
+#[path = "shared/loadtest_queue.rs"]
+mod queue;
 #[path = "shared/loadtest_results.rs"]
 mod results;
 #[path = "shared/loadtest_run.rs"]

@@ -4,21 +4,25 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use jitp_cli::{Common, ConfirmFlags, EndpointFlags, Exit, Failure, Result, Signals, threads};
+use jitp_cli::{
+    Common, ConfirmFlags, EndpointFlags, Exit, Failure, NameValue, Result, Signals, mqtt_identity,
+    threads,
+};
 use jitp_cloud::Cloud;
 use jitp_core::failure::Class;
-use jitp_core::mqtt::{Alpn, Clock, Endpoint, Network};
-use jitp_core::names::ThingName;
+use jitp_core::mqtt::{Alpn, Clock, Endpoint, Network, Trust, Version};
+use jitp_core::names::{TemplateName, ThingName};
 use jitp_core::store::Store;
 use jitp_loadtest::quota::{Quantity, charges, proposals, quantities};
 use jitp_loadtest::{
-    Assertion, Files, Fresh, Held, Identities, Matching, Origin, Outcome, Plan, Report, Scenario,
-    Shard, make_room, names,
+    Assertion, Claim, Files, Fresh, Held, Identities, Matching, MqttVersion, Origin, Outcome, Plan,
+    Report, Scenario, Shard, make_room, names,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::planning::{in_words, message_size};
+use crate::queue;
 use crate::results::{Pictures, Results};
 use crate::scenario::{ScenarioFlags, failure};
 use crate::screen::Progress;
@@ -61,6 +65,9 @@ pub(super) struct Run {
     ignore_quotas: bool,
 
     #[command(flatten)]
+    claim: ClaimFlags,
+
+    #[command(flatten)]
     part: PartFlags,
 
     #[command(flatten)]
@@ -71,6 +78,23 @@ pub(super) struct Run {
 
     #[command(flatten)]
     confirm: ConfirmFlags,
+}
+
+// (No docstring: clap would show it as what the program does.)
+#[derive(Args)]
+#[command(next_help_heading = "Devices by claim")]
+struct ClaimFlags {
+    /// Provisioning template
+    #[arg(long, value_name = "NAME")]
+    template: Option<TemplateName>,
+
+    /// Claim: CLAIM.claim.key and CLAIM.claim.pem [default: named like the template]
+    #[arg(long, value_name = "CLAIM", requires = "template")]
+    claim: Option<ThingName>,
+
+    /// What the template is told of each device; {device} and {index} are filled in
+    #[arg(long = "parameter", value_name = "NAME=VALUE", requires = "template")]
+    parameters: Vec<NameValue>,
 }
 
 // (No docstring: clap would show it as what the program does.)
@@ -132,6 +156,11 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
         setup::before_run(&scenario, &flags.ca, common).await?;
     }
     let identities = identities(&scenario, shard, &flags.ca, common).await?;
+    let claim = flags.claim.claim(&scenario, &endpoint, &trust, common)?;
+    let queue = match &scenario.queue {
+        None => None,
+        Some(queue) => Some(queue::consume(&queue.name, &flags.ca.cloud, common).await?),
+    };
     let run = flags
         .part
         .run
@@ -142,6 +171,8 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
         network,
         endpoint: endpoint.to_string(),
         identities,
+        claim,
+        queue,
         sources,
         shard,
         start_at: flags.part.start_at,
@@ -294,7 +325,60 @@ async fn identities(
                 OffsetDateTime::now_utc(),
             )?))
         }
-        Origin::Claim => Err(Failure::usage("claim")),
+        // Nobody asks for what is made on the way.
+        Origin::Claim => Ok(Box::new(Files::new(store))),
+    }
+}
+
+impl ClaimFlags {
+    /// How devices get their identity by claim; none where they do not.
+    fn claim(
+        &self,
+        scenario: &Scenario,
+        endpoint: &Endpoint,
+        trust: &Trust,
+        common: &Common,
+    ) -> Result<Option<Claim>> {
+        if scenario.identities != Origin::Claim {
+            return Ok(None);
+        }
+        let Some(template) = &self.template else {
+            return Err(Failure::usage(
+                "devices get an identity by claim: --template says by which",
+            )
+            .hint("template create makes a provisioning template, create-claim a claim"));
+        };
+        let store = Store::open(&common.dir)?;
+        let name = match &self.claim {
+            Some(name) => name.clone(),
+            None => template
+                .as_str()
+                .parse()
+                .map_err(|error| Failure::usage(format!("--claim: {error}")))?,
+        };
+        let Some(identity) = store.load_claim(&name)? else {
+            let file = store.claim_files(&name).certificate;
+            return Err(Failure::new(
+                Class::Configuration,
+                format!("there is no {}", file.display()),
+            )
+            .hint(format!("create-claim {name}, or name another with --claim")));
+        };
+        Ok(Some(Claim {
+            endpoint: endpoint.clone(),
+            trust: trust.clone(),
+            identity: mqtt_identity(&identity)?,
+            template: template.clone(),
+            parameters: self
+                .parameters
+                .iter()
+                .map(|parameter| (parameter.name.clone(), parameter.value.clone()))
+                .collect(),
+            version: match scenario.connect.version {
+                MqttVersion::V3 => Version::V311,
+                MqttVersion::V5 => Version::V5,
+            },
+        }))
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jitp_core::mqtt::{Closed, Entrance, Reason, Stage, open_tcp};
+use jitp_core::names::ThingName;
 use jitp_wire::{ClientConnect, Frames, FromServer, Version, decode_from_server, encode_connect};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -22,7 +23,6 @@ use crate::endings::{ending, is_provisioning, reason};
 use crate::fleet::Member;
 use crate::integrity::Seen;
 use crate::measure::Latency;
-use crate::scenario::Origin;
 use crate::session::{End, Pending, Session};
 use crate::shared::{Phase, Shared};
 
@@ -30,6 +30,8 @@ use crate::shared::{Phase, Shared};
 pub(crate) struct Device {
     pub(crate) shared: Arc<Shared>,
     pub(crate) member: Member,
+    /// Client id, where it is not the member's name.
+    thing: Option<ThingName>,
     pub(crate) phase: watch::Receiver<Phase>,
     /// Whether it was ever served.
     served: bool,
@@ -57,6 +59,7 @@ impl Device {
             random: SmallRng::seed_from_u64(u64::from(member.place)),
             shared,
             member,
+            thing: None,
             served: false,
             settled: false,
             entrance: None,
@@ -174,10 +177,10 @@ impl Device {
                 recorder.counts.connects += 1;
                 let histograms = &mut recorder.histograms;
                 histograms.record(Latency::Attempt, now - began);
-                let kind = if lost {
-                    Latency::Reconnect
-                } else {
-                    Latency::Connect
+                let kind = match lost {
+                    true => Latency::Reconnect,
+                    false if self.thing.is_some() => Latency::Claim,
+                    false => Latency::Connect,
                 };
                 histograms.record(kind, now.saturating_sub(due));
                 self.served = true;
@@ -211,6 +214,7 @@ impl Device {
         let shared = Arc::clone(&self.shared);
         let connect = &shared.scenario.connect;
         let deadline = give_up.min(Instant::now() + connect.attempt_timeout.0);
+        self.claim(deadline).await?;
         let entrance = self.entrance()?;
         let addresses = shared.addresses.known(&shared.network, deadline).await?;
         let address = addresses[(self.member.place + attempt) as usize % addresses.len()];
@@ -243,6 +247,21 @@ impl Device {
             .map(|()| stream)
     }
 
+    /// Gets an identity by claim, where that is how this fleet gets them and this device has none.
+    async fn claim(&mut self, deadline: Instant) -> Result<(), Closed> {
+        let shared = Arc::clone(&self.shared);
+        let (Some(claim), None) = (&shared.claim, &self.entrance) else {
+            return Ok(());
+        };
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let Member { name, index, .. } = &self.member;
+        let claimed = Box::pin(claim.identity(name, *index, patience)).await?;
+        shared.recorders.mine().counts.claimed += 1;
+        self.entrance = Some(shared.network.entrance(&claimed.identity));
+        self.thing = Some(claimed.thing);
+        Ok(())
+    }
+
     /// The way in, kept only where it has to be.
     fn entrance(&mut self) -> Result<Entrance, Closed> {
         if let Some(entrance) = &self.entrance {
@@ -258,7 +277,7 @@ impl Device {
             true => shared.network.resuming_entrance(&identity),
             false => shared.network.entrance(&identity),
         };
-        if resumption || shared.scenario.identities == Origin::Claim {
+        if resumption {
             self.entrance = Some(entrance.clone());
         }
         Ok(entrance)

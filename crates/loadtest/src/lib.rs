@@ -3,6 +3,7 @@
 //! Open loop: the schedule does not wait for the system, and latencies are counted from when something was due.
 
 mod assertion;
+mod claim;
 mod clock;
 mod device;
 mod endings;
@@ -17,6 +18,7 @@ mod metrics;
 mod outcome;
 mod payload;
 pub mod prometheus;
+mod queue;
 pub mod quota;
 mod recorders;
 mod report;
@@ -28,6 +30,7 @@ mod snapshot;
 mod usage;
 
 pub use assertion::{Assertion, AssertionError, Held, main_latency};
+pub use claim::Claim;
 pub use fleet::{names, places};
 pub use hdr_log::{HdrLog, HdrLogError};
 pub use identities::{Files, Fresh, Identities};
@@ -36,6 +39,7 @@ pub use merge::{LATENCIES, MergeError, RESULT, lost, merge};
 pub use metrics::Metrics;
 pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
 pub use payload::{Stamp, Template, TemplateError, topic};
+pub use queue::Bodies;
 pub use report::{Chart, PlotError, Report, Tone, Verdict};
 pub use run::{Plan, Tick, run};
 pub use scenario::{

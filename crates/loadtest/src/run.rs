@@ -13,15 +13,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::assertion::main_latency;
+use crate::claim::Claim;
 use crate::clock::{Micros, RunClock};
 use crate::device::Device;
-use crate::fleet::members;
+use crate::fleet::{Role, members};
 use crate::identities::Identities;
 use crate::measure::{Counts, Histograms, Latency, Recorder};
 use crate::outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
 use crate::payload::{Template, TemplateError};
+use crate::queue::{Arrivals, Bodies};
 use crate::recorders::Recorders;
-use crate::scenario::Scenario;
+use crate::scenario::{Holds, Scenario};
 use crate::shared::{Addresses, Phase, Settled, Shared, Window};
 use crate::usage::{cpu_time, peak_memory};
 
@@ -35,6 +37,10 @@ pub struct Plan {
     pub endpoint: String,
     /// Keys and certificates.
     pub identities: Box<dyn Identities>,
+    /// How devices get an identity by claim; needed where the scenario says so.
+    pub claim: Option<Claim>,
+    /// What the consumer of the scenario's queue receives.
+    pub queue: Option<Bodies>,
     /// Local addresses to connect from; the system chooses if there is none.
     pub sources: Vec<IpAddr>,
     /// Which part of the fleet is ours.
@@ -86,6 +92,7 @@ pub async fn run(
         network: plan.network,
         addresses: Addresses::default(),
         identities: plan.identities,
+        claim: plan.claim,
         sources: plan.sources,
         recorders: Recorders::new(plan.threads + 1),
         clock,
@@ -101,9 +108,16 @@ pub async fn run(
         Arc::clone(&shared),
         devices.len() as u64,
         plan.threads,
+        plan.queue,
         watch,
     );
     let scenario = &shared.scenario;
+    gatherer.publishers = match scenario.publishes() {
+        true => members(scenario, plan.shard)
+            .filter(|member| member.role == Role::Publisher)
+            .count() as u64,
+        false => 0,
+    };
     let mut course = Course::default();
     let ended_early = course
         .follow(&phase, &shared, plan.start_at, &mut gatherer, &mut stop)
@@ -118,8 +132,12 @@ pub async fn run(
     devices.abort_all();
     gatherer.tick();
 
-    let expected = expected(scenario, plan.shard);
+    let mut expected = expected(scenario, plan.shard);
     let counts = gatherer.totals.counts;
+    let queue_lost = gatherer.queue.is_some().then(|| {
+        expected.queued = expected_in_queue(scenario, &counts);
+        expected.queued.saturating_sub(counts.queued)
+    });
     let lost = match plan.shard {
         _ if scenario.subscribers == 0 || !shared.template.is_checked() => None,
         Some(Shard { count: 2.., .. }) => None,
@@ -176,7 +194,7 @@ pub async fn run(
         expected,
         observed: course.observed(measured),
         lost,
-        queue_lost: None,
+        queue_lost,
         latencies: totals
             .histograms
             .iter()
@@ -261,6 +279,7 @@ impl Course {
             until: measured + scenario.duration.micros(),
         };
         self.window = Some(window);
+        gatherer.window = Some(window);
         phase.send_replace(Phase::Publishing(window));
         gatherer.phase = "publishing";
         let published = async {
@@ -351,6 +370,15 @@ fn expected(scenario: &Scenario, shard: Option<Shard>) -> Expected {
     }
 }
 
+/// How many messages the rule of the scenario's queue selects.
+fn expected_in_queue(scenario: &Scenario, counts: &Counts) -> u64 {
+    match scenario.queue.as_ref().map(|queue| queue.holds) {
+        None => 0,
+        Some(Holds::Published) => counts.published,
+        Some(Holds::Forwarded) => counts.forwarded,
+    }
+}
+
 /// Why the numbers are those of this program; empty if it kept up.
 fn limits<W>(gatherer: &Gatherer<W>, generator: &Generator, measured: f64) -> Vec<String> {
     let mut limited = Vec::new();
@@ -387,10 +415,21 @@ struct Gatherer<W> {
     measured: bool,
     last: Micros,
     cpu: Duration,
+    queue: Option<Arrivals>,
+    /// When messages are due, how many publishers there are, and what was counted of them.
+    window: Option<Window>,
+    publishers: u64,
+    due: u64,
 }
 
 impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
-    fn new(shared: Arc<Shared>, devices: u64, threads: usize, watch: W) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        devices: u64,
+        threads: usize,
+        queue: Option<Bodies>,
+        watch: W,
+    ) -> Self {
         Self {
             main: main_latency(&shared.scenario),
             last: shared.connect_from,
@@ -404,7 +443,41 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             phase: "connecting",
             measured: false,
             cpu: cpu_time(),
+            queue: queue.map(Arrivals::new),
+            window: None,
+            publishers: 0,
+            due: 0,
         }
+    }
+
+    /// Messages that are due up to this moment, by the rate.
+    fn due(&self, now: Micros) -> u64 {
+        let Some(window) = self.window else {
+            return 0;
+        };
+        let seconds = now.min(window.until).saturating_sub(window.from) as f64 / 1e6;
+        (seconds * self.shared.scenario.publish.rate * self.publishers as f64).round() as u64
+    }
+
+    /// Writes down the next message of the queue; waits for ever if there is no queue.
+    async fn take_from_queue(&mut self) {
+        let body = match &mut self.queue {
+            Some(queue) => queue.next().await,
+            None => None,
+        };
+        let (Some(body), Some(queue)) = (body, &mut self.queue) else {
+            return std::future::pending().await;
+        };
+        let shared = &self.shared;
+        let recorder = &mut self.interval;
+        queue.note(
+            &body,
+            &shared.scenario,
+            &shared.run,
+            shared.clock,
+            self.window,
+            recorder,
+        );
     }
 
     /// Does something, ticking once a second, until it is done or the run is stopped.
@@ -421,6 +494,7 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
                 reason = stop.as_mut() => return Err(reason),
                 done = work.as_mut() => return Ok(done),
                 () = sleep_until(next) => self.tick(),
+                () = self.take_from_queue() => {}
             }
         }
     }
@@ -435,7 +509,11 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             if self.shared.clock.now() >= self.last + 1_000_000 {
                 self.tick();
             }
-            sleep_until(give_up.min(Instant::now() + Duration::from_millis(20))).await;
+            let soon = give_up.min(Instant::now() + Duration::from_millis(20));
+            tokio::select! {
+                () = sleep_until(soon) => {}
+                () = self.take_from_queue() => {}
+            }
         }
     }
 
@@ -450,7 +528,8 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
         // In a shard messages of others arrive, too: only time tells.
         let copies = scenario.all_copies() as f64 / f64::from(scenario.publishers.max(1));
         let delivered = counts.delivered as f64 >= counts.published as f64 * copies;
-        answered && delivered && scenario.queue.is_none()
+        let queued = self.queue.is_none() || counts.queued >= expected_in_queue(scenario, &counts);
+        answered && delivered && queued
     }
 
     /// Moves what the devices measured into the interval.
@@ -462,6 +541,8 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
     fn tick(&mut self) {
         self.gather();
         let now = self.shared.clock.now();
+        let due = self.due(now);
+        self.interval.counts.due += due.saturating_sub(std::mem::replace(&mut self.due, due));
         let cpu = cpu_time();
         let used = cpu.saturating_sub(std::mem::replace(&mut self.cpu, cpu));
         let length = now.saturating_sub(std::mem::replace(&mut self.last, now));

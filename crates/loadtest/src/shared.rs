@@ -9,6 +9,7 @@ use jitp_core::mqtt::{Closed, Network};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 
+use crate::claim::Claim;
 use crate::clock::{Micros, RunClock};
 use crate::identities::Identities;
 use crate::payload::Template;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     pub(crate) addresses: Addresses,
     pub(crate) identities: Box<dyn Identities>,
+    /// How devices get their identity, where they have none.
+    pub(crate) claim: Option<Claim>,
     /// Local addresses to connect from; the system chooses if there is none.
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) recorders: Recorders,
