@@ -3,9 +3,13 @@
 The core's time runs ten times as fast, and it has the consumer as the function `consume`.
 """
 
+import io
 import json
 import os
+import platform
+import shutil
 import time
+import zipfile
 from pathlib import Path
 
 import boto3
@@ -15,6 +19,24 @@ from lab import Core, case, eventually, expect_error, judge, unique
 
 FOLDER = Path(os.environ["S3_FOLDER"])  # where this core keeps the buckets that rules write to
 ACCOUNT = "123456789012"
+# A function that gets a batch, and then does what stands in place of BODY.
+FUNCTION = """#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
+while :; do
+  headers=$(mktemp)
+  curl -sS --noproxy '*' -D "$headers" -o /dev/null "$api/invocation/next" || exit 3
+  id=$(tr -d '\\r' <"$headers" | sed -n 's/^lambda-runtime-aws-request-id: //p')
+  rm -f "$headers"
+  BODY
+done
+"""
+# Ways to fail, each for ever.
+BROKEN = {
+    "crashes": "exit 9",
+    "takes too long": "exec sleep 20",
+    "answers nonsense": "curl -sS --noproxy '*' -o /dev/null -d 'no JSON' \"$api/invocation/$id/response\"",
+    "is no program": None,
+}
 
 
 def client(service):
@@ -245,6 +267,48 @@ def the_consumer_that_is_deployed_works_through_a_backlog():
         raise AssertionError("the mapping is still there")
     except ClientError as error:
         assert error.response["Error"]["Code"] == "ResourceNotFoundException"
+
+
+def packed(body):
+    """A function's zip file; without a body its program is none."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o755 << 16
+        archive.writestr(entry, FUNCTION.replace("BODY", body) if body else "nothing that could run")
+    return buffer.getvalue()
+
+
+@case
+def a_broken_function_loses_no_message():
+    assert shutil.which("curl"), "curl, by which the function speaks, is not installed"
+    aws, sqs = client("lambda"), client("sqs")
+    architecture = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam, name = client("iam"), unique("reader")
+    reader = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": trust}))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps({"Statement": [allow("sqs:*")]}))
+    dead = {}
+    for kind, body in BROKEN.items():
+        dead[kind], arn = queue()
+        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
+        url, arn = queue(VisibilityTimeout="10", RedrivePolicy=redrive)
+        function = unique("broken")
+        aws.create_function(
+            FunctionName=function, Runtime="provided.al2023", Handler="bootstrap", Role=reader, Timeout=1,
+            Architectures=[architecture], Code={"ZipFile": packed(body)},
+        )
+        for n in range(3):
+            sqs.send_message(QueueUrl=url, MessageBody=f"{kind} {n}")
+        # Without reports an answer is an answer, whatever it says.
+        reports = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
+        aws.create_event_source_mapping(EventSourceArn=arn, FunctionName=function, **reports)
+    for kind, url in dead.items():
+        eventually(lambda: depth(url) == 3, f"the messages of one that {kind} are dead letters", seconds=30)
+        bodies = {message["Body"] for _ in range(3) for message in receive(url, wait=0)}
+        assert bodies == {f"{kind} {n}" for n in range(3)}, bodies
+        failed = [entry["sentence"] for entry in Core().diary() if entry["code"] == "EVENT_SOURCE_BATCH_FAILED"]
+        assert failed, Core().diary()[-5:]
 
 
 judge()

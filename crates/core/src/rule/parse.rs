@@ -8,7 +8,7 @@ use super::filter;
 use super::function::Function;
 use super::pattern;
 use super::syntax::{Call, Expression, Item, Nested, Operator, Selection, Type};
-use super::token::{Placed, Token, at, tokens};
+use super::token::{Placed, Token, at, shown, tokens};
 use crate::template::suggest::did_you_mean;
 
 /// The clauses of a statement.
@@ -427,7 +427,8 @@ impl<'a> Parser<'a> {
                 .map(Expression::Variable)
                 .ok_or_else(|| {
                     let known = did_you_mean(&name, self.variables.iter().map(String::as_str));
-                    at(self.text, place, format!("@{name} has no value{known}"))
+                    let shown = shown(&name);
+                    at(self.text, place, format!("@{shown} has no value{known}"))
                 }),
             Token::Sign("(") => {
                 if self.is_word("SELECT") {
@@ -565,7 +566,7 @@ impl<'a> Parser<'a> {
             return Err(at(
                 self.text,
                 place,
-                format!("there is no type `{word}` to cast to{known}"),
+                format!("there is no type `{}` to cast to{known}", shown(&word)),
             ));
         };
         if self.version < *since {
@@ -581,7 +582,7 @@ impl<'a> Parser<'a> {
             return Err(at(
                 self.text,
                 place,
-                format!("there is no function `{word}`{known}"),
+                format!("there is no function `{}`{known}", shown(word)),
             ));
         };
         if !function.is_in(self.version) {

@@ -145,6 +145,19 @@ fn what_is_wrong_is_said_with_its_place() {
         let error = parse(statement).map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), expected, "{statement}");
     }
+    // What is long is not repeated as a whole.
+    let long = "x".repeat(100_000);
+    for statement in [
+        long.clone(),
+        format!("SELECT {long}() FROM 'a'"),
+        format!("SELECT * FROM \"{long}\""),
+        format!("SELECT @{long} FROM 'a'"),
+        format!("SELECT cast(a AS {long}) FROM 'a'"),
+        format!("SELECT * FROM '{long}#'"),
+    ] {
+        let told = parse(&statement).map(|_| ()).unwrap_err().to_string();
+        assert!(told.len() < 200, "{}", &told[..200]);
+    }
 }
 
 #[test]

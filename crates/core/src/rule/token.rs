@@ -1,5 +1,7 @@
 //! A statement cut into words, numbers, strings and signs.
 
+use std::borrow::Cow;
+
 use super::error::{Position, SqlError};
 
 /// One piece of a statement.
@@ -23,15 +25,26 @@ impl Token {
     /// As a message names it.
     pub(super) fn named(&self) -> String {
         match self {
-            Self::Word(word) => format!("`{word}`"),
-            Self::Variable(name) => format!("`@{name}`"),
-            Self::Number(number) => format!("`{number}`"),
-            Self::Text(text, quote) => format!("{quote}{text}{quote}"),
+            Self::Word(word) => format!("`{}`", shown(word)),
+            Self::Variable(name) => format!("`@{}`", shown(name)),
+            Self::Number(number) => format!("`{}`", shown(number)),
+            Self::Text(text, quote) => format!("{quote}{}{quote}", shown(text)),
             Self::Sign(sign) => format!("`{sign}`"),
             Self::End => "the end".to_owned(),
         }
     }
 }
+
+/// The beginning of what somebody wrote, as a message repeats it.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST_SHOWN) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
+}
+
+/// Characters of a token that a message repeats.
+const LONGEST_SHOWN: usize = 60;
 
 /// A token and the byte it begins at.
 #[derive(Clone, Debug)]

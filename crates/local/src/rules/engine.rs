@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::future::join_all;
 use jitp_core::rule::{Message as Facts, Properties};
 use jitp_wire::MessageProperties;
 use tokio_util::sync::CancellationToken;
@@ -17,14 +18,17 @@ use super::inlet::{Job, Outlet};
 use super::invocations::Invocations;
 use super::republish::Republisher;
 use super::roles::Verdicts;
-use super::world::{World, random_uuid};
+use super::world::{Answered, Call, World, random_uuid};
+use crate::account::rules::SERVICE;
 use crate::account::{Account, TopicRule};
 use crate::diary::{Diary, Entry, PerSecond};
-use crate::functions::Functions;
+use crate::functions::{Caller, Functions};
 use crate::sqs::{Message, Queue, Queues};
 
 /// Most messages taken at once.
 const TOGETHER: usize = 512;
+/// Most functions that one statement calls.
+const MOST_CALLS: usize = 10;
 /// Failures told each second: a rule that fails for every message must not push all else out of the diary.
 const TOLD_PER_SECOND: u32 = 10;
 
@@ -61,6 +65,14 @@ struct Parcel {
     queue: Arc<Queue>,
     messages: Vec<(Message, u64)>,
     from: Vec<(usize, usize)>,
+}
+
+/// A statement that ended at a call of a function, which is still to be made.
+struct Waiting {
+    /// Message and rule.
+    from: (usize, usize),
+    answered: Vec<Answered>,
+    call: Call,
 }
 
 /// What went wrong, by message and rule.
@@ -103,10 +115,23 @@ impl Engine {
     /// Executes the rules of messages.
     pub(super) async fn work(&mut self, jobs: &[Job]) {
         let (mut parcels, mut failures) = (Vec::new(), Failures::new());
+        let mut waiting = Vec::new();
         for (number, job) in jobs.iter().enumerate() {
-            self.execute(number, job, &mut parcels, &mut failures);
+            let known = Known::of(job);
+            for rule in 0..job.rules.len() {
+                let from = (number, rule);
+                let call = self.execute(from, job, &known, &[], &mut parcels, &mut failures);
+                waiting.extend(call.map(|call| Waiting {
+                    from,
+                    answered: Vec::new(),
+                    call,
+                }));
+            }
             // A message that many rules see must not keep others from being published.
             tokio::task::consume_budget().await;
+        }
+        while !waiting.is_empty() {
+            waiting = self.go_on(jobs, waiting, &mut parcels, &mut failures).await;
         }
         self.deliver(parcels, &mut failures).await;
         if failures.is_empty() {
@@ -122,34 +147,82 @@ impl Engine {
         }
     }
 
-    fn execute(
+    /// Makes the calls of functions that statements wait for, all at once, and goes on with the statements; what waits for
+    /// another call then.
+    async fn go_on(
         &mut self,
-        number: usize,
-        job: &Job,
+        jobs: &[Job],
+        waiting: Vec<Waiting>,
         parcels: &mut Vec<Parcel>,
         failures: &mut Failures,
-    ) {
+    ) -> Vec<Waiting> {
         let state = self.account.snapshot();
-        let known = Known::of(job);
+        let asked = waiting.iter().map(async |one| {
+            let (number, rule) = one.from;
+            let caller = Caller {
+                service: SERVICE,
+                source_arn: &jobs[number].rules[rule].arn,
+                source_account: &state.scope.account_id,
+            };
+            if one.answered.len() >= MOST_CALLS {
+                return Err(format!("a statement calls {MOST_CALLS} functions at most"));
+            }
+            let Call { arn, payload } = one.call.clone();
+            self.invocations.ask(&arn, payload, &caller).await
+        });
+        let answers = join_all(asked).await;
+        let mut still = Vec::new();
+        for (one, answer) in waiting.into_iter().zip(answers) {
+            let Waiting {
+                from,
+                mut answered,
+                call,
+            } = one;
+            let arn = call.arn;
+            answered.push(Answered { arn, answer });
+            let job = &jobs[from.0];
+            let known = Known::of(job);
+            let call = self.execute(from, job, &known, &answered, parcels, failures);
+            still.extend(call.map(|call| Waiting {
+                from,
+                answered,
+                call,
+            }));
+        }
+        still
+    }
+
+    /// Executes a rule for a message, with the answers of the functions that its statement calls; the call that it still
+    /// wants, if it does.
+    fn execute(
+        &mut self,
+        from: (usize, usize),
+        job: &Job,
+        known: &Known,
+        answered: &[Answered],
+        parcels: &mut Vec<Parcel>,
+        failures: &mut Failures,
+    ) -> Option<Call> {
+        let rule = &job.rules[from.1];
+        let state = self.account.snapshot();
         let facts = known.facts(job);
-        let world = World {
-            now_ms: self.account.clock().timestamp().milliseconds(),
-            account_id: &state.scope.account_id,
-        };
-        for (index, rule) in job.rules.iter().enumerate() {
-            let evaluated = rule
-                .understood
-                .statement
-                .on(&facts, &world)
-                .and_then(|evaluation| {
-                    let output = evaluation.output()?;
-                    Ok((evaluation, output))
-                });
-            let (evaluation, output) = match evaluated {
-                Ok((evaluation, Some(output))) => (evaluation, output),
-                // WHERE is not true.
-                Ok((_, None)) => continue,
-                Err(error) => {
+        let now = self.account.clock().timestamp().milliseconds();
+        let world = World::new(now, &state.scope.account_id, answered);
+        let evaluated = rule
+            .understood
+            .statement
+            .on(&facts, &world)
+            .and_then(|evaluation| {
+                let output = evaluation.output()?;
+                Ok((evaluation, output))
+            });
+        let (evaluation, output) = match evaluated {
+            Ok((evaluation, Some(output))) => (evaluation, output),
+            // WHERE is not true.
+            Ok((_, None)) => return None,
+            Err(error) => {
+                let open = world.open();
+                if open.is_none() {
                     let failure = Failure {
                         action: "",
                         resource: String::new(),
@@ -157,25 +230,24 @@ impl Engine {
                         why: error.to_string(),
                     };
                     self.tell(job, rule, &failure, "the statement");
-                    continue;
                 }
-            };
-            let occasion = Occasion {
-                state: &state,
-                job,
-                rule,
-                evaluation: &evaluation,
-            };
-            for action in &rule.understood.actions {
-                match self.act(&occasion, action, &output) {
-                    Ok(None) => {}
-                    Ok(Some((queue, message))) => {
-                        pack(parcels, queue, message, (number, index));
-                    }
-                    Err(failure) => failures.push(((number, index), failure)),
-                }
+                return open;
+            }
+        };
+        let occasion = Occasion {
+            state: &state,
+            job,
+            rule,
+            evaluation: &evaluation,
+        };
+        for action in &rule.understood.actions {
+            match self.act(&occasion, action, &output) {
+                Ok(None) => {}
+                Ok(Some((queue, message))) => pack(parcels, queue, message, from),
+                Err(failure) => failures.push((from, failure)),
             }
         }
+        None
     }
 
     /// Sends what goes to queues, each queue's messages as one.
@@ -220,10 +292,8 @@ impl Engine {
             };
             let known = Known::of(job);
             let facts = known.facts(job);
-            let world = World {
-                now_ms: self.account.clock().timestamp().milliseconds(),
-                account_id: &state.scope.account_id,
-            };
+            let now = self.account.clock().timestamp().milliseconds();
+            let world = World::new(now, &state.scope.account_id, &[]);
             // The statement was evaluated before.
             let Ok(evaluation) = rule.understood.statement.on(&facts, &world) else {
                 continue;

@@ -1,15 +1,18 @@
-//! Functions called by rules: nobody waits for the answer, and a call that fails is tried twice more (Lambda
-//! developer guide, "Asynchronous invocation").
+//! Functions called by rules. Of an action nobody waits for the answer, and a call that fails is tried twice more (Lambda
+//! developer guide, "Asynchronous invocation"); `aws_lambda` in a statement is answered, or fails.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::diary::{Diary, Entry};
 use crate::functions::{CallError, Caller, Functions};
 
+/// Longest that a statement waits for a function (AWS IoT developer guide, "aws_lambda").
+const LONGEST_IN_STATEMENT: Duration = Duration::from_secs(2);
 /// Longest a function may run.
 const LONGEST: Duration = Duration::from_secs(900);
 /// How long it is waited before each further try.
@@ -32,6 +35,26 @@ impl Invocations {
             diary,
             places: Arc::new(Semaphore::new(MOST)),
         }
+    }
+
+    /// Calls the function behind an ARN, and waits for its answer.
+    ///
+    /// # Errors
+    /// A sentence why there is none.
+    pub(super) async fn ask(
+        &self,
+        arn: &str,
+        payload: String,
+        caller: &Caller<'_>,
+    ) -> Result<Value, String> {
+        let told = |error: CallError| format!("the function {arn} {error}");
+        let name = self.functions.callable(arn, caller).map_err(told)?;
+        let answer = self
+            .functions
+            .invoke(name, Bytes::from(payload), LONGEST_IN_STATEMENT);
+        let answer = answer.await.map_err(told)?;
+        serde_json::from_slice(&answer)
+            .map_err(|_| format!("the function {arn} answered what is no JSON"))
     }
 
     /// Begins a call of the function behind an ARN.

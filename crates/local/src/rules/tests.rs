@@ -429,6 +429,70 @@ async fn a_function_is_called_with_what_was_selected() {
 }
 
 #[tokio::test]
+async fn a_statement_asks_functions_and_fails_where_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = |name: &str, body: &str| given(name, program(folder.path(), name, body));
+    let lab = Lab::with(vec![
+        answers("echo", r#"answer "{\"given\":$payload}""#),
+        answers("nonsense", "answer 'no JSON'"),
+        answers("broken", "exit 7"),
+    ])
+    .await;
+    let arn = |name: &str| format!("arn:aws:lambda:eu-west-1:123456789012:function:{name}");
+    let echo = arn("echo");
+    let sql = format!(
+        "SELECT aws_lambda('{echo}', x).given AS once, aws_lambda('{echo}', aws_lambda('{echo}', {{'a': x}})) AS twice \
+         FROM 'a' WHERE aws_lambda('{echo}', x > 1).given"
+    );
+    lab.rule("ask", &sql, vec![sqs("out")], None);
+    lab.publish("a", br#"{"x":1}"#).await;
+    lab.publish("a", br#"{"x":2}"#).await;
+    let told: Value = serde_json::from_str(&lab.next("out").await).unwrap();
+    let twice = json!({ "given": { "given": { "a": 2 } } });
+    assert_eq!(told, json!({ "once": 2, "twice": twice }));
+
+    let many = vec![format!("aws_lambda('{echo}', 1).given"); 11].join(" + ");
+    for (name, call, why) in [
+        (
+            "r1",
+            format!("aws_lambda('{}', 1)", arn("nonsense")),
+            "no JSON",
+        ),
+        (
+            "r2",
+            format!("aws_lambda('{}', 1)", arn("broken")),
+            "function:broken",
+        ),
+        (
+            "r3",
+            format!("aws_lambda('{}', 1)", arn("missing")),
+            "function:missing",
+        ),
+        ("r4", "aws_lambda('echo', y)".to_owned(), "wants the ARN"),
+        ("r5", many, "10 functions at most"),
+    ] {
+        let sql = format!("SELECT {call} AS a FROM '{name}'");
+        lab.rule(name, &sql, vec![sqs("out")], Some(sqs("outErrors")));
+        lab.publish(name, b"{}").await;
+        let told = || {
+            let entries = lab.diary.recent().into_iter();
+            let mut failed = entries.filter(|entry| entry.code == "RULE_EVALUATION_FAILED");
+            failed.any(|entry| entry.sentence.contains(why) && entry.sentence.contains(name))
+        };
+        for _ in 0..500 {
+            if told() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(told(), "{name}: {:?}", lab.diary.recent());
+    }
+    let now = lab.account.clock().timestamp().milliseconds();
+    let counts = |name: &str| lab.queues.named(name).unwrap().counts(now);
+    assert_eq!((counts("out").visible, counts("outErrors").visible), (0, 0));
+}
+
+#[tokio::test]
 async fn a_rule_is_seen_at_once_and_gone_at_once() {
     let lab = Lab::new().await;
     for round in 0..20 {
