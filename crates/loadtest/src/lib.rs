@@ -24,6 +24,7 @@ mod recorders;
 mod report;
 mod run;
 mod scenario;
+mod schedule;
 mod session;
 mod shared;
 mod snapshot;

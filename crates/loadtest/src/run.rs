@@ -24,6 +24,7 @@ use crate::payload::{Template, TemplateError};
 use crate::queue::{Arrivals, Bodies};
 use crate::recorders::Recorders;
 use crate::scenario::{Holds, Scenario};
+use crate::schedule::Schedule;
 use crate::shared::{Addresses, Phase, Settled, Shared, Window};
 use crate::usage::{cpu_time, peak_memory};
 
@@ -106,24 +107,20 @@ pub async fn run(
     let mut devices = spawn(&shared, plan.shard);
     let mut gatherer = Gatherer::new(
         Arc::clone(&shared),
+        Schedule::new(&shared.scenario, plan.shard),
         devices.len() as u64,
         plan.threads,
         plan.queue,
         watch,
     );
     let scenario = &shared.scenario;
-    gatherer.publishers = match scenario.publishes() {
-        true => members(scenario, plan.shard)
-            .filter(|member| member.role == Role::Publisher)
-            .count() as u64,
-        false => 0,
-    };
     let mut course = Course::default();
     let ended_early = course
         .follow(&phase, &shared, plan.start_at, &mut gatherer, &mut stop)
         .await
         .err();
     phase.send_replace(Phase::Ending);
+    gatherer.window = None;
     // Devices that disconnect in good order take no time; one that hangs is not waited for.
     let _ = timeout(FAREWELL, async {
         while devices.join_next().await.is_some() {}
@@ -297,10 +294,12 @@ impl Course {
         gatherer.measured = false;
         self.at_end = Some((gatherer.totals.counts, clock.now().min(window.until)));
         self.cpu_at_end = Some(cpu_time());
-        phase.send_replace(Phase::Draining(Some(Window {
+        let window = Window {
             until: window.until.min(clock.now()),
             ..window
-        })));
+        };
+        gatherer.window = Some(window);
+        phase.send_replace(Phase::Draining(Some(window)));
         gatherer.phase = "draining";
         let give_up = Instant::now()
             + match ended {
@@ -416,15 +415,16 @@ struct Gatherer<W> {
     last: Micros,
     cpu: Duration,
     queue: Option<Arrivals>,
-    /// When messages are due, how many publishers there are, and what was counted of them.
+    /// When messages are due, and how many of them were counted.
+    schedule: Schedule,
     window: Option<Window>,
-    publishers: u64,
     due: u64,
 }
 
 impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
     fn new(
         shared: Arc<Shared>,
+        schedule: Schedule,
         devices: u64,
         threads: usize,
         queue: Option<Bodies>,
@@ -445,18 +445,19 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             cpu: cpu_time(),
             queue: queue.map(Arrivals::new),
             window: None,
-            publishers: 0,
+            schedule,
             due: 0,
         }
     }
 
-    /// Messages that are due up to this moment, by the rate.
+    /// Messages that are due up to this moment.
     fn due(&self, now: Micros) -> u64 {
         let Some(window) = self.window else {
             return 0;
         };
-        let seconds = now.min(window.until).saturating_sub(window.from) as f64 / 1e6;
-        (seconds * self.shared.scenario.publish.rate * self.publishers as f64).round() as u64
+        // What is due in this very microsecond is.
+        let until = window.until.min(now + 1);
+        self.schedule.due(until.saturating_sub(window.from))
     }
 
     /// Writes down the next message of the queue; waits for ever if there is no queue.

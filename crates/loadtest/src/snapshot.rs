@@ -59,9 +59,8 @@ impl Snapshot {
 
     /// Takes in the second that ended.
     pub fn update(&mut self, tick: &Tick<'_>) {
-        let length = tick.second.at - self.elapsed;
-        let rate = |count: u64| match length > 0.0 {
-            true => count as f64 / length,
+        let rate = |count: u64| match tick.length > 0.0 {
+            true => count as f64 / tick.length,
             false => 0.0,
         };
         let counts = &tick.second.counts;
@@ -117,7 +116,7 @@ pub(crate) mod tests {
         let (outcome, _) = outcome();
         let mut snapshot = Snapshot::new(&outcome.run, &outcome.scenario);
         let mut counts = Counts::default();
-        for (at, load, lag) in [(1.0, 0.1, 50), (1.5, 0.95, 30_000)] {
+        for (at, length, load, lag) in [(1.0, 1.0, 0.1, 50), (1.5, 0.5, 0.95, 30_000)] {
             let second = Second {
                 at,
                 connected: 102,
@@ -137,6 +136,8 @@ pub(crate) mod tests {
             }
             latencies.record(Latency::Delivery, 2_000_000);
             snapshot.update(&Tick {
+                started_at: 0,
+                length,
                 second: &second,
                 latencies: &latencies,
                 counts: &counts,
