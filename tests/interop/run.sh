@@ -20,7 +20,7 @@ PATH=$PATH:/usr/sbin
 
 judge_seconds=180
 . "$here/../judges.sh"
-all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet pipeline pages node_clients durability)
+all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet pipeline pages loadtest node_clients durability)
 
 main() {
     local judges=("$@") judge
