@@ -379,7 +379,12 @@ fn percentiles(report: &Report<'_>) -> Option<Plot> {
             let own = (histogram.len() as f64).log10().clamp(0.0, 7.0);
             let points = (0..=CURVE_POINTS).map(|index| {
                 let nines = own * f64::from(index) / f64::from(CURVE_POINTS);
-                let value = histogram.value_at_quantile(1.0 - 10_f64.powf(-nines));
+                // The last one is the largest, of which there is one in so many.
+                let quantile = match index {
+                    CURVE_POINTS => 1.0,
+                    _ => 1.0 - 10_f64.powf(-nines),
+                };
+                let value = histogram.value_at_quantile(quantile);
                 (nines, value as f64 / 1000.0)
             });
             solid(latency.name(), colour, Style::Solid, points)

@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(delivery.name, "delivery");
         let points = &delivery.pieces[0];
         assert_eq!(points[0], (0.0, 1.0));
-        assert_eq!(*points.last().unwrap(), (3.0, 999.423));
+        assert_eq!(*points.last().unwrap(), (3.0, 1000.447));
         assert!(points.windows(2).all(|pair| pair[0].1 <= pair[1].1));
     }
 
@@ -326,6 +326,19 @@ mod tests {
                 .check(&outcome, &histograms);
             assert!(held.held, "{held:?}");
         }
+    }
+
+    #[test]
+    fn the_edges_of_a_short_time_are_not_held_against_a_system() {
+        let (mut outcome, histograms) = outcome();
+        // Of 10 seconds, 2 % are what the edges are.
+        for (published, tone) in [(490.0, Tone::Good), (489.0, Tone::Doubtful)] {
+            outcome.observed.delivered = published - 300.0;
+            assert_eq!(report(&outcome, &histograms).verdict().tone, tone);
+        }
+        outcome.measured_seconds = 60.0;
+        outcome.observed.delivered = 190.0;
+        assert_eq!(report(&outcome, &histograms).verdict().tone, Tone::Doubtful);
     }
 
     type Change = fn(&mut Outcome);
