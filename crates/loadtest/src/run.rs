@@ -16,7 +16,7 @@ use crate::assertion::main_latency;
 use crate::claim::Claim;
 use crate::clock::{Micros, RunClock};
 use crate::device::Device;
-use crate::fleet::{Role, members};
+use crate::fleet::members;
 use crate::identities::Identities;
 use crate::measure::{Counts, Histograms, Latency, Recorder};
 use crate::outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};

@@ -12,6 +12,9 @@ use crate::properties::{self, MessageProperties};
 use crate::publish::decode_publish;
 use crate::{Connect, Filter, Packet, QoS, Subscribe, Unsubscribe, Version, Will, WireError};
 
+/// A whole packet where it lies: its first byte, its body, and its size with the header.
+pub type Peeled<'a> = (u8, &'a [u8], usize);
+
 /// Cuts packets out of a stream of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Frames {
@@ -55,12 +58,11 @@ impl Frames {
         Ok(Some((first, packet)))
     }
 
-    /// As [`Frames::next`], for bytes that stay where they are: the first byte, the body, and the size of the next whole
-    /// packet with its header.
+    /// As [`Frames::next`], for bytes that stay where they are.
     ///
     /// # Errors
     /// The length is malformed or above the maximum.
-    pub fn peel<'a>(&self, stream: &'a [u8]) -> Result<Option<(u8, &'a [u8], usize)>, WireError> {
+    pub fn peel<'a>(&self, stream: &'a [u8]) -> Result<Option<Peeled<'a>>, WireError> {
         let Some((first, header, size)) = self.announced(stream)? else {
             return Ok(None);
         };

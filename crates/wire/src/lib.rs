@@ -23,7 +23,7 @@ pub use client::{
     ClientConnect, FromServer, decode_from_server, encode_connect, encode_disconnect_from_client,
     encode_ping, encode_subscribe, encode_unsubscribe,
 };
-pub use decode::{Frames, decode};
+pub use decode::{Frames, Peeled, decode};
 pub use encode::{
     ConnAck, encode_connack, encode_disconnect, encode_ping_response, encode_puback, encode_suback,
     encode_unsuback,
