@@ -123,7 +123,7 @@ pub(crate) const LONGEST: u64 = 3_600_000_000;
 /// Significant digits of a histogram.
 pub(crate) const DIGITS: u8 = 3;
 
-/// An empty histogram of latencies in microseconds, 1 to [`LONGEST`], three digits.
+/// An empty histogram of latencies in microseconds, 1 to an hour, three digits.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, DIGITS).expect("1 to an hour is a range")
 }
