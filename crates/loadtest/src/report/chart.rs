@@ -253,15 +253,14 @@ fn latency(report: &Report<'_>) -> Vec<Line> {
 fn connected(report: &Report<'_>) -> Vec<Line> {
     let outcome = report.outcome;
     let groups = groups(&outcome.timeline);
-    let connected = |group: &Group<'_>| {
-        let last = group.seconds.last().map_or(0, |second| second.connected);
-        (group.at, last as f64)
-    };
+    // No rate, and so not too short for one: when all are in, the run may end at once.
+    let step = outcome.timeline.len().div_ceil(MOST_POINTS as usize).max(1);
+    let seconds = outcome.timeline.iter().rev().step_by(step).rev();
     let mut lines = vec![solid(
         "connected",
         Colour::Blue,
         Style::Filled,
-        groups.iter().map(connected),
+        seconds.map(|second| (second.at, second.connected as f64)),
     )];
     // Of a part of the fleet, a part of the rate.
     let fleet = f64::from(outcome.scenario.devices()).max(1.0);

@@ -249,6 +249,33 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_ends_when_all_are_in_shows_that_they_were() {
+        let (mut outcome, histograms) = outcome();
+        outcome.timeline.truncate(2);
+        outcome.timeline.push(Second {
+            at: 2.2,
+            connected: 102,
+            ..Second::default()
+        });
+        outcome.timeline.push(Second {
+            at: 2.3,
+            connected: 0,
+            ..Second::default()
+        });
+        outcome.timeline[1].connected = 40;
+        outcome.measured_seconds = 0.0;
+        let report = report(&outcome, &histograms);
+        let plot = Chart::Connected.plot(&report).unwrap();
+        assert_eq!(
+            plot.lines[0].pieces[0],
+            [(1.0, 102.0), (2.0, 40.0), (2.2, 102.0), (2.3, 0.0)]
+        );
+        // 1.2 s of CPU in 2.3 s.
+        let rows = report.rows();
+        assert!(rows.contains(&("generator.cores".to_owned(), "0.522".to_owned())));
+    }
+
+    #[test]
     fn a_curve_goes_as_far_as_there_are_values() {
         let (outcome, histograms) = outcome();
         let plot = Chart::Percentiles

@@ -70,11 +70,16 @@ pub(super) fn rows(report: &Report<'_>) -> Vec<(String, String)> {
     rows.0
 }
 
-/// Cores that this program used while it was measured.
+/// Cores that this program used while it was measured; over all, if nothing was measured but getting in.
 pub(super) fn cores(report: &Report<'_>) -> f64 {
-    let seconds = report.outcome.measured_seconds;
+    let outcome = report.outcome;
+    let whole = outcome.timeline.last().map_or(0.0, |second| second.at);
+    let (used, seconds) = match outcome.measured_seconds > 0.0 {
+        true => (outcome.generator.cpu_seconds, outcome.measured_seconds),
+        false => (outcome.generator.total_cpu_seconds, whole),
+    };
     match seconds > 0.0 {
-        true => report.outcome.generator.cpu_seconds / seconds,
+        true => used / seconds,
         false => 0.0,
     }
 }
