@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use jitp_cli::{Common, Failure, Result};
-use jitp_core::failure::Class;
-use jitp_loadtest::{Assertion, Report, merge};
+use jitp_cli::{Common, Result};
+use jitp_loadtest::{Assertion, LATENCIES, Report, merge, merge_logs};
 
 use crate::results::{Pictures, Results};
 
@@ -28,14 +27,14 @@ pub(super) struct Merge {
 }
 
 pub(super) fn merge_results(flags: &Merge, common: &Common) -> Result<u8> {
-    let (outcome, histograms) = merge(&flags.folders)
-        .map_err(|error| Failure::new(Class::Configuration, error.to_string()))?;
+    let (outcome, histograms) = merge(&flags.folders)?;
     let held: Vec<_> = flags
         .assertions
         .iter()
         .map(|assertion| assertion.check(&outcome, &histograms))
         .collect();
     let results = Results::prepare(flags.out.clone(), flags.pictures)?;
+    merge_logs(&flags.folders, &results.file(LATENCIES))?;
     let report = Report {
         outcome: &outcome,
         histograms: &histograms,

@@ -78,6 +78,11 @@ impl Results {
         })
     }
 
+    /// A file of the folder.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Writes down the latencies of a second.
     pub(super) fn tick(&mut self, tick: &Tick<'_>) {
         if self.failed.is_some() {

@@ -152,15 +152,23 @@ def the_array_job_of_aws_batch_does_too():
     whole(folder / "results/batch-1/merged")
 
 
+def logged(*folders):
+    """What the logs of these folders hold, by kind of latency."""
+    sums = {}
+    for folder in folders:
+        reader = HistogramLogReader(str(folder / "latencies.hlog"), HdrHistogram(1, 3_600_000_000, 3))
+        while (interval := reader.get_next_interval_histogram()) is not None:
+            sums.setdefault(interval.get_tag(), HdrHistogram(1, 3_600_000_000, 3)).add(interval)
+    return sums
+
+
 @case
 def the_logs_of_the_parts_are_read_by_hdr_histogram_and_add_up_to_the_merged_result():
     fleet()
     results = STATION.path / "kubernetes/results/k8s-1"
-    sums = {}
-    for index in range(PARTS):
-        reader = HistogramLogReader(str(results / f"part-{index}/latencies.hlog"), HdrHistogram(1, 3_600_000_000, 3))
-        while (interval := reader.get_next_interval_histogram()) is not None:
-            sums.setdefault(interval.get_tag(), HdrHistogram(1, 3_600_000_000, 3)).add(interval)
+    sums = logged(*(results / f"part-{index}" for index in range(PARTS)))
+    together = logged(results / "merged")
+    assert set(together) == set(sums) and all(together[name].equals(total) for name, total in sums.items())
     merged = json.loads((results / "merged/result.json").read_text())["latencies"]
     assert set(sums) == set(merged) and {"delivery", "connect", "tls"} <= set(sums), (set(sums), set(merged))
     for name, total in sums.items():

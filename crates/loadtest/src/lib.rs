@@ -36,7 +36,7 @@ pub use fleet::{names, places};
 pub use hdr_log::{HdrLog, HdrLogError};
 pub use identities::{Files, Fresh, Identities};
 pub use measure::{Counts, Histograms, Latency, Recorder, histogram};
-pub use merge::{LATENCIES, MergeError, RESULT, lost, merge};
+pub use merge::{LATENCIES, MergeError, RESULT, lost, merge, merge_logs};
 pub use metrics::Metrics;
 pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Summary};
 pub use payload::{Stamp, Template, TemplateError, topic};

@@ -78,6 +78,12 @@ pub enum MergeError {
     },
 }
 
+impl jitp_core::failure::Classified for MergeError {
+    fn class(&self) -> jitp_core::failure::Class {
+        jitp_core::failure::Class::Configuration
+    }
+}
+
 fn list(folders: &[PathBuf]) -> String {
     let folders: Vec<_> = folders
         .iter()

@@ -8,12 +8,12 @@ mod parts;
 mod seconds;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::error::MergeError;
 use self::parts::{Part, find, whole};
 use self::seconds::gather;
-use crate::hdr_log::Log;
+use crate::hdr_log::{HdrLog, Log};
 use crate::measure::{Counts, Histograms, Latency};
 use crate::outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Summary};
 use crate::payload::Template;
@@ -28,6 +28,27 @@ pub const LATENCIES: &str = "latencies.hlog";
 /// # Errors
 /// Whatever makes it less than one whole run: see [`MergeError`].
 pub fn merge(folders: &[PathBuf]) -> Result<(Outcome, Histograms), MergeError> {
+    let (parts, logs) = read(folders)?;
+    let (timeline, histograms) = gather(&parts, &logs, &mut |_, _, _| Ok(()))?;
+    let outcome = add(&parts, timeline, &histograms);
+    Ok((outcome, histograms))
+}
+
+/// Writes the log that one process would have written: each second of all shards together.
+///
+/// # Errors
+/// As [`merge`], and if the file is there already or cannot be written.
+pub fn merge_logs(folders: &[PathBuf], path: &Path) -> Result<(), MergeError> {
+    let (parts, logs) = read(folders)?;
+    let mut merged = HdrLog::create(path, started_at(&parts))?;
+    gather(&parts, &logs, &mut |start, length, histograms| {
+        merged.interval(start, length, histograms)
+    })?;
+    Ok(())
+}
+
+/// All shards of a run, and their logs.
+fn read(folders: &[PathBuf]) -> Result<(Vec<Part>, Vec<Log>), MergeError> {
     let mut parts = Vec::new();
     let mut unfinished = Vec::new();
     for folder in folders {
@@ -38,9 +59,7 @@ pub fn merge(folders: &[PathBuf]) -> Result<(Outcome, Histograms), MergeError> {
     for part in &parts {
         logs.push(Log::open(&part.folder.join(LATENCIES))?);
     }
-    let (timeline, histograms) = gather(&parts, &logs)?;
-    let outcome = add(&parts, timeline, &histograms);
-    Ok((outcome, histograms))
+    Ok((parts, logs))
 }
 
 /// First copies that did not arrive: of so many published messages, each of which goes to `copies` subscribers on
@@ -179,10 +198,7 @@ const LATE_START: u64 = 500;
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::hdr_log::HdrLog;
     use crate::outcome::Shard;
     use crate::outcome::tests::outcome;
 
@@ -270,6 +286,17 @@ mod tests {
         assert_eq!(outcome.expected.rates, whole.expected.rates);
         assert_eq!(outcome.endings["closed by us"], 4 * 102);
         assert!(outcome.notes.is_empty(), "{:?}", outcome.notes);
+        // The log of all is the sum of theirs, second by second.
+        let log = root.path().join("all.hlog");
+        merge_logs(&folders, &log).unwrap();
+        let read = crate::hdr_log::read(&log).unwrap();
+        for latency in Latency::ALL {
+            assert_eq!(read.get(latency), all.get(latency), "{latency}");
+        }
+        let text = std::fs::read_to_string(&log).unwrap();
+        let lines = |tag: &str| text.lines().filter(|line| line.starts_with(tag)).count();
+        assert_eq!(lines("Tag=delivery,"), SECONDS as usize);
+        assert!(text.contains("\nTag=connect,4.000,1.000,"));
         // In any order, named one by one, and again with the result beside them.
         let merged = root.path().join("merged");
         std::fs::create_dir(&merged).unwrap();

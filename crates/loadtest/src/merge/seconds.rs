@@ -4,14 +4,16 @@ use super::error::MergeError;
 use super::parts::Part;
 use super::{LATENCIES, RESULT, started_at};
 use crate::assertion::main_latency;
-use crate::hdr_log::Log;
+use crate::hdr_log::{HdrLogError, Log};
 use crate::measure::{Histograms, Latency};
 use crate::outcome::{Outcome, Second};
 
-/// Adds the seconds of all shards by the wall clock, and all that their logs hold.
+/// Adds the seconds of all shards by the wall clock, and all that their logs hold. `each` hears of every second: its
+/// start since the run began, its length, and its latencies.
 pub(super) fn gather(
     parts: &[Part],
     logs: &[Log],
+    each: &mut dyn FnMut(f64, f64, &Histograms) -> Result<(), HdrLogError>,
 ) -> Result<(Vec<Second>, Histograms), MergeError> {
     let grid = Grid::of(parts);
     let main = main_latency(&parts[0].outcome.scenario);
@@ -42,6 +44,9 @@ pub(super) fn gather(
             }
         }
         all.add(&sum);
+        let end = grid.end(slot);
+        let start = (end - 1.0).max(0.0);
+        each(start, end - start, &sum)?;
         let at = |latency, quantile| {
             let histogram = sum.get(latency)?;
             Some(histogram.value_at_quantile(quantile) as f64 / 1000.0)
