@@ -2,6 +2,10 @@
 
 #[path = "shared/claim_files.rs"]
 mod claim_files;
+#[path = "shared/own_ca.rs"]
+mod own_ca;
+#[path = "shared/signing.rs"]
+mod signing;
 
 use std::process::ExitCode;
 
@@ -11,10 +15,14 @@ use jitp_cloud::{Change, Cloud, CloudSettings, NewClaim, claim_policy_name};
 use jitp_core::ca::{CertificateAuthority, KeyType, PrivateKey, Profile, SelfSigned, Validity};
 use jitp_core::certificate::Certificate;
 use jitp_core::names::{CaName, PolicyName, TemplateName, ThingName};
-use jitp_core::store::{Files, Store};
+use jitp_core::store::{Files, Store, StoreError};
+use jitp_issuing::Format;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use own_ca::{Made, OwnCa};
+use signing::{Signing, StationFlag};
 
 /// Create a claim certificate: what devices of a fleet have until they have an identity
 ///
@@ -54,8 +62,15 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     policy: Option<PolicyName>,
 
+    /// Give the claim another certificate if the CA's ledger has one of it
+    #[arg(long, requires = "ca")]
+    reissue: bool,
+
     #[command(flatten)]
     ca_key: CaKeyFlags,
+
+    #[command(flatten)]
+    station: StationFlag,
 
     #[command(flatten)]
     cloud: CloudSettings,
@@ -124,27 +139,36 @@ async fn permanent(
     common: &Common,
 ) -> Result<Line> {
     let now = OffsetDateTime::now_utc();
-    let ca = match &arguments.ca {
+    let profile = Profile::device()
+        .with_key_type(arguments.key_type)
+        .with_validity(arguments.validity);
+    let own = match &arguments.ca {
         Some(name) => {
-            let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
-            Some(
-                arguments
-                    .ca_key
-                    .load_uncounted(common, store, name, kms)
-                    .await?,
-            )
+            let signing = Signing {
+                ca: name,
+                key: &arguments.ca_key,
+                station: arguments.station,
+                cloud: &arguments.cloud,
+            };
+            let to = (store.dir().to_owned(), Format::Claim);
+            let reissue = arguments.reissue;
+            Some(OwnCa::load(signing, common, store, profile.clone(), reissue, to).await?)
         }
         None => None,
     };
+    let ca = own.as_ref().map(|own| &own.ca);
     let present = store.load_claim(claim)?;
     if let Some(present) = &present {
-        claim_files::check(present, store, claim, ca.as_ref(), now)?;
+        claim_files::check(present, store, claim, ca, now)?;
+    }
+    if let (Some(own), None) = (&own, &present) {
+        own.check(claim)?;
     }
     let cloud = Cloud::connect(&arguments.cloud).await?;
     cloud
         .check_claim_template(arguments.template.as_str())
         .await?;
-    if let Some(ca) = &ca
+    if let Some(ca) = ca
         && cloud
             .is_auto_registering(ca.certificate().id().as_str())
             .await?
@@ -157,12 +181,7 @@ async fn permanent(
     let new = present.is_none();
     let certificate = match present {
         Some(present) => present.certificate().clone(),
-        None => {
-            let profile = Profile::device()
-                .with_key_type(arguments.key_type)
-                .with_validity(arguments.validity);
-            issue(store, claim, ca.as_ref(), &profile, now)?
-        }
+        None => issue(store, claim, own.as_ref(), &profile, now)?,
     };
     let policy = match &arguments.policy {
         Some(policy) => policy.to_string(),
@@ -172,7 +191,7 @@ async fn permanent(
         template: arguments.template.as_str(),
         policy: &policy,
         certificate: &certificate,
-        ca_certificate_pem: ca.as_ref().map(CertificateAuthority::certificate_pem),
+        ca_certificate_pem: ca.map(CertificateAuthority::certificate_pem),
     };
     let created = cloud.create_claim(&wanted).await.map_err(|stopped| {
         let mut done = stopped.done;
@@ -216,19 +235,26 @@ async fn permanent(
 fn issue(
     store: &Store,
     claim: &ThingName,
-    ca: Option<&CertificateAuthority>,
+    own: Option<&OwnCa<'_>>,
     profile: &Profile,
     now: OffsetDateTime,
 ) -> Result<Certificate> {
-    match ca {
-        Some(ca) => {
-            let issued = ca.issue(claim, profile, now)?;
-            store.save_claim(
-                claim,
-                issued.private_key(),
-                &issued.certificate().chain_pem(),
-            )?;
-            Ok(Certificate::from_der(issued.certificate().der())?)
+    match own {
+        Some(own) => {
+            store.check_claim_is_free(claim)?;
+            if let Made::Unrecorded(issued) = own.issue(claim)? {
+                store.save_claim(
+                    claim,
+                    issued.private_key(),
+                    &issued.certificate().chain_pem(),
+                )?;
+            }
+            let gone = || {
+                let Files { key, certificate } = store.claim_files(claim);
+                StoreError::KeyWithoutCertificate { key, certificate }
+            };
+            let identity = store.load_claim(claim)?.ok_or_else(gone)?;
+            Ok(identity.certificate().clone())
         }
         None => claim_files::save(store, claim, &SelfSigned::create(claim, profile, now)?),
     }

@@ -1,5 +1,10 @@
 //! Create things: each with its certificate and its policy, ready to connect.
 
+#[path = "shared/own_ca.rs"]
+mod own_ca;
+#[path = "shared/signing.rs"]
+mod signing;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,13 +12,21 @@ use clap::Args;
 use jitp_cli::{
     Batch, BatchFlags, CaKeyFlags, Common, Failure, Order, Report, Result, Things, read_text,
 };
-use jitp_cloud::{Cloud, CloudSettings, CreatedThing, Creation, CreationOutcome, Policy, Source};
+use jitp_cloud::{
+    Cloud, CloudSettings, CreatedThing, Creation, CreationOutcome, IssueError, IssueThing, Policy,
+    Source,
+};
 use jitp_core::ca::{KeyType, Profile, Validity};
+use jitp_core::certificate::Certificate;
 use jitp_core::csr::SigningRequest;
 use jitp_core::names::{CaName, ThingName};
-use jitp_core::store::Store;
+use jitp_core::store::{Store, StoreError};
+use jitp_issuing::Format;
 use serde::Serialize;
 use time::OffsetDateTime;
+
+use own_ca::{Made, OwnCa};
+use signing::{Signing, StationFlag};
 
 /// The policy that every thing gets unless told otherwise: its name, and its document.
 const THING_ACCESS: (&str, &str) = ("ThingAccess", include_str!("../policies/ThingAccess.json"));
@@ -52,6 +65,9 @@ struct Arguments {
     ca_key: CaKeyFlags,
 
     #[command(flatten)]
+    station: StationFlag,
+
+    #[command(flatten)]
     cloud: CloudSettings,
 }
 
@@ -77,6 +93,10 @@ struct CertificateFlags {
     /// How long it is valid: days, a date, or `ca` for as long as the CA
     #[arg(long, value_name = "DAYS|DATE|ca", default_value = "500", conflicts_with_all = ["aws_keys", "csr"])]
     validity: Validity,
+
+    /// Give things another certificate that the CA's ledger has one of
+    #[arg(long, conflicts_with_all = ["aws_keys", "csr"])]
+    reissue: bool,
 }
 
 #[derive(Serialize)]
@@ -117,21 +137,25 @@ async fn create_thing(arguments: Arguments, common: &Common) -> Result<()> {
     let ca = match flags.aws_keys || request.is_some() {
         true => None,
         false => {
-            let kms = async |name: &str| Ok(arguments.cloud.kms_key(name).await?);
-            let ca = arguments
-                .ca_key
-                .load_uncounted(common, &store, &flags.ca, kms)
-                .await?;
-            ca.check_valid_at(now)?;
-            Some(ca)
+            let signing = Signing {
+                ca: &flags.ca,
+                key: &arguments.ca_key,
+                station: arguments.station,
+                cloud: &arguments.cloud,
+            };
+            let to = (store.certificates_dir(), Format::Thing);
+            let own = OwnCa::load(signing, common, &store, profile, flags.reissue, to).await?;
+            own.ca.check_valid_at(now)?;
+            things.iter().try_for_each(|thing| own.check(thing))?;
+            Some(Issuer { own, store: &store })
         }
     };
     let creation = Creation {
         store: &store,
         source: match (&ca, &request) {
-            (Some(ca), _) => Source::OwnCa {
-                ca,
-                profile: &profile,
+            (Some(issuer), _) => Source::OwnCa {
+                ca: &issuer.own.ca,
+                issue: issuer,
             },
             (None, Some(request)) => Source::Csr(request),
             (None, None) => Source::AwsKeys,
@@ -166,6 +190,35 @@ async fn create_thing(arguments: Arguments, common: &Common) -> Result<()> {
                 .into()
         })
         .await
+}
+
+/// Our own CA, for things.
+#[derive(Debug)]
+struct Issuer<'a> {
+    own: OwnCa<'a>,
+    store: &'a Store,
+}
+
+impl IssueThing for Issuer<'_> {
+    fn issue(&self, thing: &ThingName) -> Result<Certificate, IssueError> {
+        match self.own.issue(thing).map_err(IssueError::new)? {
+            Made::Recorded => {}
+            Made::Unrecorded(issued) => {
+                let (chain, key) = (issued.certificate().chain_pem(), issued.private_key());
+                let saved = self.store.save_thing(thing, &chain, Some(key));
+                saved.map_err(IssueError::new)?;
+            }
+        }
+        let gone = || {
+            let files = self.store.thing_files(thing);
+            IssueError::new(StoreError::KeyWithoutCertificate {
+                key: files.key,
+                certificate: files.certificate,
+            })
+        };
+        let identity = self.store.load_thing(thing).map_err(IssueError::new)?;
+        Ok(identity.ok_or_else(gone)?.certificate().clone())
+    }
 }
 
 fn signing_request(arguments: &Arguments, things: &[ThingName]) -> Result<Option<SigningRequest>> {

@@ -1,12 +1,14 @@
 //! The ledger of a CA: what was issued, and whether anybody changed it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use jitp_cli::{Age, Common, Failure, OutputFormat, Report, Reporter, Result};
+use jitp_cli::{Age, Common, Failure, OutputFormat, Report, Reporter, Result, environment};
+use jitp_core::ca::Station;
 use jitp_core::failure::Class;
 use jitp_core::names::{CaName, ThingName};
-use jitp_issuing::{BatchRecord, Entry, LedgerReader, Seal, State, Verified};
+use jitp_issuing::{BatchRecord, Double, Entry, LedgerReader, Seal, State, Verified, ledger_file};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -21,7 +23,8 @@ use time::format_description::well_known::Rfc3339;
   ledger show sensor-17               every certificate a device ever had
   ledger verify                       exit code 9 if anything was changed or removed
   ledger export > ledger.jsonl        everything, one JSON object a line
-  ledger expiring --within 30d        certificates that end soon")]
+  ledger expiring --within 30d        certificates that end soon
+  ledger compare station-2.ledger     exit code 9 if a device is in both")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,6 +32,10 @@ struct Arguments {
     /// CA whose ledger it is
     #[arg(long, value_name = "CA", default_value = "root", global = true)]
     ca: CaName,
+
+    /// Station whose ledger it is, if several sign with that CA
+    #[arg(long, value_name = "N", env = environment::JITP_STATION, hide_env = true, default_value_t = Station::FIRST, global = true)]
+    station: Station,
 }
 
 #[derive(Subcommand)]
@@ -50,6 +57,12 @@ enum Command {
     Verify,
     /// Print everything, one JSON object a line
     Export,
+    /// See that no device, no key and no station is in another station's ledger of the same CA too
+    Compare {
+        /// Ledgers of other stations
+        #[arg(required = true, value_name = "FILE")]
+        ledgers: Vec<PathBuf>,
+    },
     /// Print the present certificates that end soon
     Expiring {
         /// How soon: 12h, 30d
@@ -145,7 +158,7 @@ struct Sound {
 }
 
 async fn ledger(arguments: Arguments, common: &Common) -> Result<()> {
-    let path = common.dir.join(format!("{}.ledger", arguments.ca));
+    let path = ledger_file(&common.dir, &arguments.ca, arguments.station);
     let reader = LedgerReader::open(&path)?;
     match arguments.command {
         Command::List { batch } => each(&reader, common.listing(), |entry| match batch {
@@ -174,6 +187,47 @@ async fn ledger(arguments: Arguments, common: &Common) -> Result<()> {
         }
         Command::Show { device } => show(&reader, &device, common),
         Command::Verify => verify(&reader, common),
+        Command::Compare { ledgers } => compare(&reader, &ledgers, common),
+    }
+}
+
+/// Something that is in two ledgers.
+#[derive(Serialize)]
+struct InBoth {
+    #[serde(flatten)]
+    double: Double,
+    ledger: String,
+}
+
+impl Report for InBoth {
+    fn columns(&self) -> Vec<String> {
+        vec![
+            self.double.what.to_owned(),
+            self.double.value.clone(),
+            self.ledger.clone(),
+        ]
+    }
+}
+
+fn compare(reader: &LedgerReader, ledgers: &[PathBuf], common: &Common) -> Result<()> {
+    let mut found = 0;
+    let mut reporter = common.listing();
+    for path in ledgers {
+        for double in reader.in_common_with(&LedgerReader::open(path)?)? {
+            found += 1;
+            reporter.line(&InBoth {
+                double,
+                ledger: path.display().to_string(),
+            })?;
+        }
+    }
+    match found {
+        0 => Ok(()),
+        _ => Err(Failure::new(
+            Class::CheckFailed,
+            format!("{found} things are in two ledgers"),
+        )
+        .hint("lock the certificate of one of the two out: disable-certificate")),
     }
 }
 

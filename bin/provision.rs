@@ -23,7 +23,7 @@ use jitp_core::names::{CaName, ThingName};
 use certificate_flags::CertificateFlags;
 use many::ManyFlags;
 use one::One;
-use signing::Signing;
+use signing::{Signing, StationFlag};
 
 /// Issue device certificates signed by your CA and, if asked, make the first connection
 ///
@@ -67,6 +67,9 @@ struct Arguments {
     ca_key: CaKeyFlags,
 
     #[command(flatten)]
+    station: StationFlag,
+
+    #[command(flatten)]
     connection: ConnectFlags,
 
     #[command(flatten)]
@@ -77,6 +80,7 @@ async fn provision(arguments: Arguments, common: &Common) -> Result<()> {
     let signing = Signing {
         ca: &arguments.ca.or(arguments.ca_flag).unwrap_or_default(),
         key: &arguments.ca_key,
+        station: arguments.station,
         cloud: &arguments.cloud,
     };
     if arguments.many.are_given() {

@@ -5,13 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jitp_cli::{Bar, Common, Failure, Result, Stop};
-use jitp_core::ca::{CertificateAuthority, Instance};
+use jitp_core::ca::CertificateAuthority;
 use jitp_core::failure::Class;
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
-use jitp_issuing::{
-    Batch, Format, Junit, Layout, Ledger, Manifest, Passphrase, Plan, Summary, Target,
-};
+use jitp_issuing::{Batch, Format, Junit, Layout, Manifest, Passphrase, Plan, Summary, Target};
 use serde_json::json;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -112,7 +110,7 @@ pub(super) async fn provision(
     refuse_bad(flags, &wanted, common)?;
     let ca = signing.load(&store, common).await?;
     let plan = plan(flags, &ca, signing.ca, certificate, &store, &wanted)?;
-    let mut ledger = Ledger::open(&signing.ledger(&store), ca.certificate(), Instance::FIRST)?;
+    let mut ledger = signing.ledger(&store, &ca)?;
     let mut records = Records {
         reporter: common.reporter(),
         manifest: flags

@@ -1,15 +1,12 @@
 //! One device: its certificate, and its first connection if that is asked for.
 
-use std::num::NonZero;
-use std::sync::atomic::AtomicBool;
-
 use jitp_cli::{Common, ConnectFlags, Failure, Report, Result};
 use jitp_cloud::Cloud;
-use jitp_core::ca::{Asked, CertificateAuthority, DeviceSubject, Instance};
+use jitp_core::ca::Asked;
 use jitp_core::failure::Class;
 use jitp_core::names::ThingName;
 use jitp_core::store::{Files, Store};
-use jitp_issuing::{Batch, Ledger, Named, Plan, Target, What};
+use jitp_issuing::{Single, Target};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -136,59 +133,19 @@ async fn issue(store: &Store, arguments: &One<'_>, common: &Common) -> Result<St
     let ca = arguments.signing.load(store, common).await?;
     let profile = arguments.certificate.profile();
     let now = OffsetDateTime::now_utc();
-    // A CA that has a ledger signs nothing without it, and one under a quota is counted in it.
-    let ledger = arguments.signing.ledger(store);
-    if ledger.exists() || ca.quota().is_some() {
-        let mut ledger = Ledger::open(&ledger, ca.certificate(), Instance::FIRST)?;
-        return issue_in(&mut ledger, &ca, subject, arguments, store);
+    if let Some(mut ledger) = arguments.signing.ledger_if_kept(store, &ca)? {
+        let single = Single {
+            subject,
+            profile: &profile,
+            target: Target::folder(absolute(store.dir())?),
+            operator: operator(None),
+            reissue: false,
+        };
+        return Ok(single.issue(&mut ledger, &ca, now)?.to_string());
     }
     let issued = ca.issue(subject, &profile, now)?;
     store.save_device(&issued)?;
     Ok(issued.id().to_string())
-}
-
-/// As a batch of one.
-fn issue_in(
-    ledger: &mut Ledger,
-    ca: &CertificateAuthority,
-    subject: DeviceSubject,
-    arguments: &One<'_>,
-    store: &Store,
-) -> Result<String> {
-    let now = OffsetDateTime::now_utc();
-    let profile = arguments.certificate.profile();
-    let plan = Plan {
-        // A device that has a certificate gets no other, so that nothing is ever asked for twice.
-        request: format!(
-            "device {} at {}",
-            arguments.device,
-            now.unix_timestamp_nanos()
-        ),
-        operator: operator(None),
-        key_type: profile.key_type(),
-        window: ca.window(profile.validity(), now)?,
-        target: Target::folder(absolute(store.dir())?),
-        reissue: false,
-        abandon: false,
-        passphrase: None,
-        threads: NonZero::<usize>::MIN,
-    };
-    let mut id = None;
-    let batch = Batch {
-        ledger,
-        ca,
-        plan: &plan,
-    };
-    let source = Named(vec![What::Make(subject)]);
-    let summary = batch.run(&source, &AtomicBool::new(false), |order| {
-        id = Some(order.certificate.to_string());
-        true
-    })?;
-    match (summary.failure, id) {
-        (None, Some(id)) => Ok(id),
-        (Some(error), _) => Err(error.into()),
-        (None, None) => Err(Failure::new(Class::Unexpected, "nothing was issued")),
-    }
 }
 
 /// Connects until the device is accepted, and says how many attempts it took.

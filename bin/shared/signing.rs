@@ -2,22 +2,35 @@
 
 use std::path::{Path, PathBuf};
 
-use jitp_cli::{CaKeyFlags, Common, Failure, Result};
+use clap::Args;
+use jitp_cli::{CaKeyFlags, Common, Failure, Result, environment};
 use jitp_cloud::CloudSettings;
-use jitp_core::ca::CertificateAuthority;
+use jitp_core::ca::{CertificateAuthority, Station};
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
+use jitp_issuing::{IssuingError, Ledger, ledger_file, ledgers_beside};
 
-/// The CA that signs, and where its key is.
-pub(super) struct Signing<'a> {
-    pub(super) ca: &'a CaName,
-    pub(super) key: &'a CaKeyFlags,
-    pub(super) cloud: &'a CloudSettings,
+// (No docstring: clap would show it as what the program does.)
+#[derive(Args, Clone, Copy)]
+#[command(next_help_heading = "CA key options")]
+pub(crate) struct StationFlag {
+    /// Number of this station, 1 to 127, if several sign with one CA: its ledger is CA.station-N.ledger
+    #[arg(long, value_name = "N", env = environment::JITP_STATION, hide_env = true, default_value_t = Station::FIRST)]
+    pub(crate) station: Station,
+}
+
+/// The CA that signs, where its key is, and who issues with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Signing<'a> {
+    pub(crate) ca: &'a CaName,
+    pub(crate) key: &'a CaKeyFlags,
+    pub(crate) station: StationFlag,
+    pub(crate) cloud: &'a CloudSettings,
 }
 
 impl Signing<'_> {
     /// Loads the CA with its key.
-    pub(super) async fn load(
+    pub(crate) async fn load(
         &self,
         store: &Store,
         common: &Common,
@@ -26,21 +39,45 @@ impl Signing<'_> {
         self.key.load(common, store, self.ca, kms).await
     }
 
-    /// Where the CA's ledger is.
-    pub(super) fn ledger(&self, store: &Store) -> PathBuf {
-        store.dir().join(format!("{}.ledger", self.ca))
+    /// The ledger of the CA, which is made if there is none, with those of other stations beside it.
+    pub(crate) fn ledger(
+        &self,
+        store: &Store,
+        ca: &CertificateAuthority,
+    ) -> Result<Ledger, IssuingError> {
+        let station = self.station.station;
+        let beside = ledgers_beside(store.dir(), self.ca, station);
+        let path = ledger_file(store.dir(), self.ca, station);
+        Ledger::open(&path, ca.certificate(), station)?.beside(&beside)
+    }
+
+    /// The ledger, for what is issued one by one: a CA that has one signs nothing without it, and one under a quota is
+    /// counted in it. Other CAs have none before their first batch.
+    pub(crate) fn ledger_if_kept(
+        &self,
+        store: &Store,
+        ca: &CertificateAuthority,
+    ) -> Result<Option<Ledger>, IssuingError> {
+        let station = self.station.station;
+        let kept = ledger_file(store.dir(), self.ca, station)
+            .symlink_metadata()
+            .is_ok()
+            || station != Station::FIRST
+            || !ledgers_beside(store.dir(), self.ca, station).is_empty()
+            || ca.quota().is_some();
+        kept.then(|| self.ledger(store, ca)).transpose()
     }
 }
 
 /// Who issues: as told, or the user.
-pub(super) fn operator(told: Option<&str>) -> String {
+pub(crate) fn operator(told: Option<&str>) -> String {
     told.map(str::to_owned)
         .or_else(|| std::env::var("USER").ok().filter(|user| !user.is_empty()))
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 /// A path that means the same from every folder.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path)
         .map_err(|error| Failure::io(&format!("cannot tell where {} is", path.display()), &error))
 }

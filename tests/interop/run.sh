@@ -20,7 +20,7 @@ PATH=$PATH:/usr/sbin
 
 judge_seconds=180
 . "$here/../judges.sh"
-all=(certificates programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet pipeline pages loadtest node_clients durability)
+all=(certificates outputs programs control_plane awscli gate provisioning tls_scan mqtt_clients aws_sdk fleet pipeline pages loadtest node_clients durability)
 
 main() {
     local judges=("$@") judge
@@ -43,6 +43,7 @@ judge() {
             command=(node "$here/node_clients.js" "$target/node/node_modules")
             mark=$target/node/installed
             ;;
+        outputs) command=("$target/venv/bin/python" "$here/outputs.py" "$target/makers/bin/python") ;;
         awscli) command=("$here/awscli.sh" "$target/venv/bin/aws") ;;
         *) command=("$target/venv/bin/python" "$here/$judge.py") ;;
     esac
@@ -55,7 +56,7 @@ judge() {
             ;;
     esac
     case $judge in
-        certificates | programs | durability) ;; # these need no core, or start their own
+        certificates | outputs | programs | durability) ;; # these need no core, or start their own
         pipeline | pages)
             local consumer=${CARGO_TARGET_DIR:-$root/target}/debug/process-queue
             if [ ! -x "$consumer" ]; then

@@ -84,6 +84,8 @@ judges_packages() {
     system_package python3-venv python3 -c 'import ensurepip, venv'
     python_packages "$target/venv" "$here/requirements.txt" "$target/pip.log" ||
         cannot "the Python packages" "see $target/pip.log"
+    python_packages "$target/makers" "$here/requirements-makers.txt" "$target/makers.log" ||
+        cannot "the tools of makers of boards" "see $target/makers.log"
 }
 
 node_packages() {

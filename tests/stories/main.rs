@@ -25,6 +25,7 @@ mod queues;
 mod quotas;
 mod registering;
 mod secrets;
+mod stations;
 mod statuses;
 mod sweeping;
 mod teardown;

@@ -21,7 +21,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, RsaKeyP
 use clap::Parser;
 use jitp_bench::Result;
 use jitp_bench::process::{cpu_of_children, cpu_of_this_process};
-use jitp_core::ca::{CertificateAuthority, Instance, KeyType, Subject, Validity};
+use jitp_core::ca::{CertificateAuthority, KeyType, Station, Subject, Validity};
 use jitp_issuing::{Batch, Format, Layout, Ledger, Numbered, Plan, Target};
 use time::OffsetDateTime;
 
@@ -291,7 +291,7 @@ impl<'a> Lab<'a> {
             let mut ledger = Ledger::open(
                 &dir.path().join("root.ledger"),
                 self.ca.certificate(),
-                Instance::FIRST,
+                Station::FIRST,
             )?;
             let batch = Batch {
                 ledger: &mut ledger,

@@ -66,30 +66,6 @@ impl CaKeyFlags {
         }
     }
 
-    /// As [`CaKeyFlags::load`], for a program that does not count what it makes, and so cannot keep to a quota.
-    ///
-    /// # Errors
-    /// As [`CaKeyFlags::load`], and when the CA is under a quota.
-    pub async fn load_uncounted(
-        &self,
-        common: &Common,
-        store: &Store,
-        ca: &CaName,
-        kms: impl AsyncFnOnce(&str) -> Result<Box<dyn ExternalKey>>,
-    ) -> Result<CertificateAuthority> {
-        let certificate = store.load_ca_certificate(ca)?;
-        if store.load_quota(ca, &certificate)?.is_some() {
-            return Err(Failure::new(
-                Class::Refused,
-                format!("the CA {ca} is under a quota of devices, which this program does not count"),
-            )
-            .hint(format!(
-                "make the device with: provision DEVICE {ca}; its thing is made when it first connects"
-            )));
-        }
-        self.load(common, store, ca, kms).await
-    }
-
     async fn load_alone(
         &self,
         common: &Common,

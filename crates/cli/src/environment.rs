@@ -52,6 +52,8 @@ pub const JOB_COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 pub const AWS_BATCH_JOB_ARRAY_INDEX: &str = "AWS_BATCH_JOB_ARRAY_INDEX";
 /// How many children an AWS Batch array job has.
 pub const AWS_BATCH_JOB_ARRAY_SIZE: &str = "AWS_BATCH_JOB_ARRAY_SIZE";
+/// Number of the station when `--station` is not given.
+pub const JITP_STATION: &str = "JITP_STATION";
 /// No colour in what is written for people.
 pub const NO_COLOR: &str = "NO_COLOR";
 
@@ -136,6 +138,10 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: AWS_BATCH_JOB_ARRAY_SIZE,
         meaning: "how many parts there are in an AWS Batch array job",
+    },
+    Variable {
+        name: JITP_STATION,
+        meaning: "number of this station among several that sign with one CA, when `--station` is not given; 1 if neither is",
     },
     Variable {
         name: NO_COLOR,

@@ -10,14 +10,16 @@ mod preparing;
 mod record;
 mod unfinished;
 
-use jitp_core::ca::{CertificateAuthority, Profile};
+use std::fmt;
+
+use jitp_core::ca::CertificateAuthority;
 use jitp_core::certificate::Certificate;
 use jitp_core::csr::SigningRequest;
 use jitp_core::names::ThingName;
 use jitp_core::store::{Store, ThingFiles};
 use time::OffsetDateTime;
 
-pub use error::{CreationError, CreationStopped};
+pub use error::{CreationError, CreationStopped, IssueError};
 use holding::{Held, on_disk};
 use record::Record;
 pub use unfinished::Unfinished;
@@ -32,13 +34,22 @@ pub enum Source<'a> {
     OwnCa {
         /// The CA.
         ca: &'a CertificateAuthority,
-        /// What the certificate is like.
-        profile: &'a Profile,
+        /// Issues with it.
+        issue: &'a dyn IssueThing,
     },
     /// Key and certificate made by AWS.
     AwsKeys,
     /// Certificate made by AWS for a key that is elsewhere.
     Csr(&'a SigningRequest),
+}
+
+/// Makes keys and certificates of things, keeping whatever records the CA has.
+pub trait IssueThing: fmt::Debug + Sync {
+    /// Makes a thing's key and certificate, and sees them into their files. Answers the certificate.
+    ///
+    /// # Errors
+    /// When nothing was issued; then no file is left behind.
+    fn issue(&self, thing: &ThingName) -> Result<Certificate, IssueError>;
 }
 
 /// What a thing's certificate may do.
@@ -140,8 +151,8 @@ impl Cloud {
             }
         };
         let held = match creation.source {
-            Source::OwnCa { ca, profile } => {
-                let signing = (ca, profile);
+            Source::OwnCa { ca, issue } => {
+                let signing = (ca, issue);
                 self.hold_own(thing, creation, signing, local, done).await?
             }
             Source::AwsKeys | Source::Csr(_) => {

@@ -54,8 +54,8 @@ pub use claims::{
     claim_policy_name, device_policy,
 };
 pub use creating::{
-    CreatedThing, Creation, CreationError, CreationOutcome, CreationStopped, Policy, Source,
-    Unfinished,
+    CreatedThing, Creation, CreationError, CreationOutcome, CreationStopped, IssueError,
+    IssueThing, Policy, Source, Unfinished,
 };
 pub use deleting::{Certificates, Deletion, Step, Stopped, own_policy};
 pub use deploying::{

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use jitp_core::{
-    ca::CaError,
+    ca::{CaError, Station},
     failure::{Class, Classified},
 };
 
@@ -41,6 +41,33 @@ pub enum IssuingError {
         /// The subject of the CA it belongs to.
         found: String,
     },
+    /// A ledger that another station issues with.
+    #[error("the ledger {} is that of station {found}", .path.display())]
+    OtherStation {
+        /// The ledger.
+        path: PathBuf,
+        /// Whose it is.
+        found: Station,
+    },
+    /// Two ledgers of one station.
+    #[error("the ledger {} is of station {station} too", .path.display())]
+    SameStation {
+        /// The other ledger.
+        path: PathBuf,
+        /// The station.
+        station: Station,
+    },
+    /// A device that has a certificate of another station.
+    #[error("{device} has a certificate of another station, in {}", .path.display())]
+    TakenElsewhere {
+        /// The device.
+        device: String,
+        /// The ledger of that station.
+        path: PathBuf,
+    },
+    /// A quota that several stations would count, each for itself.
+    #[error("the CA is under a quota of devices, which only one station can count")]
+    QuotaOfStations,
     /// Another process has it.
     #[error("another run is issuing with the ledger {}", .path.display())]
     Busy {
@@ -118,6 +145,12 @@ pub enum IssuingError {
         /// The device.
         device: String,
     },
+    /// A device for which nothing was issued, and nobody knows why.
+    #[error("nothing was issued for {device}")]
+    Nothing {
+        /// The device.
+        device: String,
+    },
     /// The cryptographic library failed.
     #[error("the output of {device} could not be made: {detail}")]
     Encode {
@@ -135,15 +168,19 @@ impl Classified for IssuingError {
             Self::Busy { .. } => Class::Temporary,
             Self::DeviceTaken { .. }
             | Self::KeyTaken { .. }
+            | Self::TakenElsewhere { .. }
             | Self::Exists { .. }
             | Self::TargetCut { .. } => Class::Conflict,
             Self::Ca(error) => error.class(),
-            Self::Encode { .. } => Class::Unexpected,
+            Self::Encode { .. } | Self::Nothing { .. } => Class::Unexpected,
             Self::NoKey { .. } => Class::Usage,
+            Self::QuotaOfStations => Class::Refused,
             Self::PassphraseNeeded { .. }
             | Self::Database { .. }
             | Self::NotALedger { .. }
             | Self::OtherCa { .. }
+            | Self::OtherStation { .. }
+            | Self::SameStation { .. }
             | Self::TargetGone { .. }
             | Self::Write { .. } => Class::Configuration,
         }
@@ -157,6 +194,20 @@ impl Classified for IssuingError {
             Self::Busy { .. } => "wait for it to end; a batch uses every core anyway".to_owned(),
             Self::OtherCa { .. } => {
                 "a ledger goes with the CA of its name: move it aside, or pass --ledger".to_owned()
+            }
+            Self::OtherStation { found, .. } => {
+                format!("pass --station {found} if this is that station; a ledger goes with the station of its name")
+            }
+            Self::SameStation { .. } => {
+                "a copy of the ledger? Move it aside; two stations with one number would give out one serial number's \
+                 beginning twice"
+                    .to_owned()
+            }
+            Self::TakenElsewhere { .. } => {
+                "the station that made it can replace it: there, pass --reissue".to_owned()
+            }
+            Self::QuotaOfStations => {
+                "let each station have a CA of its own, with a quota of its own: create-intermediate".to_owned()
             }
             Self::DeviceTaken { .. } => {
                 "pass --reissue to replace it; the old certificate stays valid until it is revoked or expires".to_owned()

@@ -11,12 +11,17 @@ mod ledger;
 mod list;
 mod output;
 mod reports;
+mod single;
 mod sources;
 
 pub use batch::{Batch, Item, Order, Outcome, Passphrase, Plan, Source, Summary, What};
 pub use error::IssuingError;
-pub use ledger::{BatchRecord, Entry, Fault, Ledger, LedgerReader, Seal, State, Verified};
+pub use ledger::{
+    BatchRecord, Double, Entry, Fault, Ledger, LedgerReader, Seal, State, Verified, ledger_file,
+    ledgers_beside,
+};
 pub use list::{BadRow, DeviceList, ListError};
 pub use output::{Format, Layout, Target};
 pub use reports::{Junit, Manifest};
+pub use single::Single;
 pub use sources::{Named, Numbered, NumberedError};

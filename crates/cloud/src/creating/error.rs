@@ -1,9 +1,9 @@
 //! Why a thing could not be created, how far it came, and the way out.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use jitp_core::ca::{CaError, KeyError};
-use jitp_core::certificate::CertificateError;
+use jitp_core::ca::KeyError;
 use jitp_core::failure::{Class, Classified};
 use jitp_core::names::ThingName;
 use jitp_core::store::StoreError;
@@ -19,6 +19,43 @@ pub struct CreationStopped {
     pub error: CreationError,
 }
 
+/// Why a certificate was not issued, with the class and the way out that the issuer's own error has.
+#[derive(Debug)]
+pub struct IssueError(Box<dyn Classified + Send + Sync>);
+
+impl IssueError {
+    /// Wraps an issuer's own error.
+    pub fn new(error: impl Classified + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for IssueError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Classified for IssueError {
+    fn class(&self) -> Class {
+        self.0.class()
+    }
+
+    fn code(&self) -> String {
+        self.0.code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+}
+
 /// Why a thing could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,15 +66,12 @@ pub enum CreationError {
     /// A file cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The CA cannot sign.
+    /// The certificate was not issued.
     #[error(transparent)]
-    Ca(#[from] CaError),
+    Issue(#[from] IssueError),
     /// AWS handed out a key that cannot be used.
     #[error("the key AWS made cannot be used")]
     Key(#[from] KeyError),
-    /// A certificate that was just made cannot be read.
-    #[error("the certificate cannot be used")]
-    Certificate(#[source] CertificateError),
     /// The account does not know the CA.
     #[error("the CA {subject} is not registered")]
     CaNotRegistered {
@@ -89,9 +123,8 @@ impl Classified for CreationError {
         match self {
             Self::Cloud(error) => error.class(),
             Self::Store(error) => error.class(),
-            Self::Ca(error) => error.class(),
+            Self::Issue(error) => error.class(),
             Self::Key(error) => error.class(),
-            Self::Certificate(_) => Class::Unexpected,
             Self::CaNotRegistered { .. } | Self::NoPolicy(_) => Class::NotFound,
             Self::CaNotActive { .. }
             | Self::HasCertificates { .. }
@@ -104,6 +137,7 @@ impl Classified for CreationError {
     fn code(&self) -> String {
         match self {
             Self::Cloud(error) => error.code(),
+            Self::Issue(error) => error.code(),
             other => other.class().code().to_owned(),
         }
     }
@@ -112,8 +146,8 @@ impl Classified for CreationError {
         match self {
             Self::Cloud(error) => error.hint(),
             Self::Store(error) => error.hint(),
-            Self::Ca(error) => error.hint(),
-            Self::Key(_) | Self::Certificate(_) => None,
+            Self::Issue(error) => error.hint(),
+            Self::Key(_) => None,
             Self::CaNotRegistered { .. } => Some("register it first: register CA".to_owned()),
             Self::CaNotActive { id, .. } => Some(format!("activate it: ca enable {id}")),
             Self::NoPolicy(name) => Some(format!(

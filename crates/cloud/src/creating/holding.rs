@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use jitp_core::ca::{CertificateAuthority, PrivateKey, Profile};
+use jitp_core::ca::{CertificateAuthority, PrivateKey};
 use jitp_core::certificate::Certificate;
 use jitp_core::names::ThingName;
 use time::OffsetDateTime;
 
 use super::record::Record;
-use super::{Creation, CreationError, Source};
+use super::{Creation, CreationError, IssueThing, Source};
 use crate::orphans::Mark;
 use crate::{CertificateStatus, Cloud, CloudError, IssuedByAws};
 
@@ -36,7 +36,7 @@ impl Cloud {
         &self,
         thing: &ThingName,
         creation: &Creation<'_>,
-        (ca, profile): (&CertificateAuthority, &Profile),
+        (ca, issue): (&CertificateAuthority, &dyn IssueThing),
         local: Option<Certificate>,
         done: &mut Vec<&'static str>,
     ) -> Result<Held, CreationError> {
@@ -45,15 +45,9 @@ impl Cloud {
             Some(certificate) => certificate,
             None => {
                 store.check_thing_is_free(thing)?;
-                let issued = ca.issue(thing, profile, creation.now)?;
-                store.save_thing(
-                    thing,
-                    &issued.certificate().chain_pem(),
-                    Some(issued.private_key()),
-                )?;
+                let certificate = issue.issue(thing)?;
                 done.push("key and certificate are written");
-                let read = Certificate::from_der(issued.certificate().der());
-                read.map_err(CreationError::Certificate)?
+                certificate
             }
         };
         let id = certificate.id().to_string();

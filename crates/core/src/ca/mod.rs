@@ -46,6 +46,6 @@ pub use public::public_key;
 pub use quota::{Quota, QuotaError};
 pub use request::{DeviceRequest, DeviceRequestError};
 pub use self_signed::SelfSigned;
-pub use serial::{Instance, SerialNumber};
+pub use serial::{SerialNumber, Station};
 pub use signer::{ExternalKey, ExternalKeyError};
 pub use subject::{DeviceSubject, Subject};

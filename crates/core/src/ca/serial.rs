@@ -1,6 +1,6 @@
 //! Serial numbers of certificates.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use aws_lc_rs::rand;
 
@@ -25,20 +25,20 @@ impl SerialNumber {
         Ok(Self(octets))
     }
 
-    /// `count` of them for whoever keeps a ledger: `instance` tells ledgers of one CA apart (1 to 127), `first` and the
+    /// `count` of them for whoever keeps a ledger: `station` tells ledgers of one CA apart (1 to 127), `first` and the
     /// numbers after it (their lower 40 bits) make them unique within one and keep an index of them growing at its end,
     /// and 112 random bits make each unpredictable.
     ///
     /// # Errors
     /// [`CaError::Sign`] if the system has no randomness.
-    pub fn in_sequence(instance: Instance, first: u64, count: usize) -> Result<Vec<Self>, CaError> {
+    pub fn in_sequence(station: Station, first: u64, count: usize) -> Result<Vec<Self>, CaError> {
         const SEQUENCE: usize = 6;
         let mut random = vec![0; count * (Self::OCTETS - SEQUENCE)];
         // In one go: the generator takes longer to begin than to go on.
         rand::fill(&mut random).map_err(|_| CaError::Sign)?;
         let serial = |(sequence, random): (u64, &[u8])| {
             let mut octets = [0; Self::OCTETS];
-            octets[0] = instance.0;
+            octets[0] = station.0;
             octets[1..SEQUENCE].copy_from_slice(&sequence.to_be_bytes()[3..]);
             octets[SEQUENCE..].copy_from_slice(random);
             Self(octets)
@@ -59,11 +59,12 @@ impl SerialNumber {
     }
 }
 
-/// What tells several ledgers of one CA apart: the first octet of their serial numbers, 1 to 127.
+/// What tells stations apart that sign with one CA, each with a ledger of its own: the first octet of their serial
+/// numbers, 1 to 127.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Instance(u8);
+pub struct Station(u8);
 
-impl Instance {
+impl Station {
     /// That of a CA's only ledger.
     pub const FIRST: Self = Self(1);
 
@@ -72,9 +73,32 @@ impl Instance {
         (1..=0x7f).contains(&number).then_some(Self(number))
     }
 
+    /// Every station there can be.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (1..=0x7f).map(Self)
+    }
+
     /// The number.
     pub fn get(self) -> u8 {
         self.0
+    }
+}
+
+impl FromStr for Station {
+    type Err = String;
+
+    fn from_str(number: &str) -> Result<Self, String> {
+        number
+            .parse()
+            .ok()
+            .and_then(Self::new)
+            .ok_or_else(|| "a station is a number from 1 to 127".to_owned())
+    }
+}
+
+impl fmt::Display for Station {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -108,15 +132,19 @@ mod tests {
 
     #[test]
     fn serial_numbers_of_a_ledger_grow_with_the_sequence() {
-        let instance = Instance::new(7).unwrap();
-        let serial = |sequence| SerialNumber::in_sequence(instance, sequence, 1).unwrap()[0];
+        let station = Station::new(7).unwrap();
+        let serial = |sequence| SerialNumber::in_sequence(station, sequence, 1).unwrap()[0];
         assert!(serial(1) < serial(2) && serial(255) < serial(256));
         assert_ne!(serial(1), serial(1));
-        let several = SerialNumber::in_sequence(instance, 5, 300).unwrap();
+        let several = SerialNumber::in_sequence(station, 5, 300).unwrap();
         assert!(several.len() == 300 && several.is_sorted());
         assert_eq!(several[299].octets()[..6], [7, 0, 0, 0, 1, 0x30]);
         assert_ne!(several[0].octets()[6..], several[1].octets()[6..]);
         assert_eq!(serial(0x01_0203_0405).octets()[..6], [7, 1, 2, 3, 4, 5]);
-        assert!(Instance::new(0).is_none() && Instance::new(128).is_none());
+        assert!(Station::new(0).is_none() && Station::new(128).is_none());
+        assert_eq!("127".parse(), Ok(Station(127)));
+        for wrong in ["", "0", "128", "one", "1.0", "-1"] {
+            assert!(wrong.parse::<Station>().is_err(), "{wrong}");
+        }
     }
 }

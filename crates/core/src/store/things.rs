@@ -42,6 +42,11 @@ impl Store {
         }
     }
 
+    /// The folder with keys and certificates of things, whether it exists or not.
+    pub fn certificates_dir(&self) -> PathBuf {
+        self.path(CERTIFICATES.to_owned())
+    }
+
     /// Key and certificates of a thing; `None` if neither is there.
     ///
     /// # Errors

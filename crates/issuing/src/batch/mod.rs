@@ -5,7 +5,7 @@
 //! ledger → said to the caller.
 
 mod pipeline;
-mod settle;
+pub(crate) mod settle;
 mod worker;
 
 use std::{
@@ -17,7 +17,7 @@ use std::{
 };
 
 use jitp_core::{
-    ca::{CaError, CertificateAuthority, DeviceRequest, DeviceSubject, KeyType, Window},
+    ca::{CaError, CertificateAuthority, DeviceRequest, DeviceSubject, KeyType, Station, Window},
     certificate::CertificateId,
     names::ThingName,
 };
@@ -165,7 +165,12 @@ impl Batch<'_> {
         mut said: impl FnMut(&Order<'_>) -> bool,
     ) -> Result<Summary, IssuingError> {
         let now = OffsetDateTime::now_utc();
-        self.settle(now)?;
+        if self.ca.quota().is_some()
+            && (self.ledger.station() != Station::FIRST || self.ledger.has_others())
+        {
+            return Err(IssuingError::QuotaOfStations);
+        }
+        settle::settle(self.ledger, self.ca, self.plan.abandon, now)?;
         let request = hash(&[self.plan.request.as_bytes()]);
         let (open, resumed) = match self.ledger.batch_of(&request)? {
             Some((open, true)) if !self.plan.reissue => {
@@ -251,6 +256,7 @@ impl Batch<'_> {
             if look_up && self.ledger.current(device)?.is_some() {
                 return Err(self.ledger.taken(device));
             }
+            self.ledger.check_elsewhere([device].into_iter())?;
             if let What::Certify(request) = &item.what {
                 let key = worker::key_hash(request.public_key_info());
                 if let Some(other) = asking.insert(key, device.to_owned()) {
@@ -282,7 +288,7 @@ impl Batch<'_> {
 
     /// No other device of the ledger has one of these keys.
     fn check_keys(&self, mut asking: HashMap<Hash, String>) -> Result<(), IssuingError> {
-        if asking.is_empty() || self.ledger.is_empty() {
+        if asking.is_empty() || self.ledger.is_empty() && !self.ledger.has_others() {
             return Ok(());
         }
         match self.ledger.key_of_another(&asking)? {

@@ -243,8 +243,18 @@ impl Coordinator<'_, '_, '_, '_> {
                 self.fail(error);
                 Vec::new()
             });
+            let devices = prepared.iter().map(|one| one.item.what.device());
+            let elsewhere = match serials.is_empty() {
+                true => Ok(()),
+                false => self.run.ledger.check_elsewhere(devices),
+            };
+            if let Err(error) = elsewhere {
+                self.fail(error);
+                self.signed.insert(number, Signed::void(serials.len()));
+                continue;
+            }
             if serials.is_empty() {
-                self.signed.insert(number, Signed::nothing());
+                self.signed.insert(number, Signed::void(0));
                 continue;
             }
             // Workers are there as long as this is.
@@ -367,11 +377,11 @@ impl Coordinator<'_, '_, '_, '_> {
 }
 
 impl Signed {
-    /// A chunk that was not signed, and has no rows in the ledger.
-    fn nothing() -> Self {
+    /// A chunk that was not signed, and has so many rows in the ledger.
+    fn void(length: usize) -> Self {
         Self {
             made: Vec::new(),
-            length: 0,
+            length,
             members: Zeroizing::default(),
             failure: None,
         }

@@ -1,88 +1,86 @@
 //! What an interrupted run has left: certificates that were reserved, of which nobody knows yet whether they exist.
 
 use jitp_core::{
-    ca::PrivateKey,
+    ca::{CertificateAuthority, PrivateKey},
     certificate::{Certificate, CertificateId},
 };
 use time::OffsetDateTime;
 
-use super::{Batch, worker::key_hash};
+use super::worker::key_hash;
 use crate::{
     error::IssuingError,
-    ledger::{OpenBatch, Origin, Reserved},
+    ledger::{Ledger, OpenBatch, Origin, Reserved},
     output::{Archive, Condition, Folder, Format, Layout},
 };
 
-impl Batch<'_> {
-    /// Looks at everything that was reserved and not completed: what is whole on the disk is issued, and what is not is
-    /// taken away and void.
-    pub(super) fn settle(&mut self, now: OffsetDateTime) -> Result<(), IssuingError> {
-        let unfinished = self.ledger.unfinished();
-        for rows in unfinished.chunk_by(|one, next| one.batch == next.batch) {
-            let open = self.ledger.batch(rows[0].batch)?;
-            let outcomes = match open.target.layout {
-                Layout::Tar | Layout::Zip => {
-                    self.cut(&open)?;
-                    vec![None; rows.len()]
-                }
-                Layout::Folder | Layout::Sharded => self.look(&open, rows)?,
-            };
-            let outcomes: Vec<_> = outcomes.iter().map(Option::as_ref).collect();
-            self.ledger.complete(&open, &outcomes, &open.written)?;
-        }
-        match unfinished.is_empty() {
-            true => Ok(()),
-            false => self.ledger.seal(self.ca, now),
-        }
-    }
-
-    /// Cuts off whatever is in an archive behind what is known to be whole: nobody is to find a certificate there that
-    /// is void.
-    fn cut(&self, open: &OpenBatch) -> Result<(), IssuingError> {
-        match Archive::reopen(&open.target, open.batch, &open.written)? {
-            Some(archive) => archive.sync(),
-            None if open.written.archive == 0 => Ok(()),
-            None => self.gone(open),
-        }
-    }
-
-    /// What a batch was writing to is not there.
-    fn gone(&self, open: &OpenBatch) -> Result<(), IssuingError> {
-        match self.plan.abandon {
-            true => Ok(()),
-            false => Err(IssuingError::TargetGone {
+/// Looks at everything that was reserved and not completed: what is whole on the disk is issued, and what is not is
+/// taken away and void. With `abandon`, what was written to something that is gone is void too.
+pub(crate) fn settle(
+    ledger: &mut Ledger,
+    ca: &CertificateAuthority,
+    abandon: bool,
+    now: OffsetDateTime,
+) -> Result<(), IssuingError> {
+    let unfinished = ledger.unfinished();
+    for rows in unfinished.chunk_by(|one, next| one.batch == next.batch) {
+        let open = ledger.batch(rows[0].batch)?;
+        let is_there = match open.target.layout {
+            Layout::Tar | Layout::Zip => cut(&open)?,
+            Layout::Folder | Layout::Sharded => Folder::open(&open.target, false)?.is_some(),
+        };
+        if !is_there && !abandon {
+            return Err(IssuingError::TargetGone {
                 batch: open.batch,
                 path: open.target.path.clone(),
-            }),
+            });
         }
-    }
-
-    fn look(
-        &self,
-        open: &OpenBatch,
-        rows: &[Reserved],
-    ) -> Result<Vec<Option<CertificateId>>, IssuingError> {
-        let Some(folder) = Folder::open(&open.target, false)? else {
-            self.gone(open)?;
-            return Ok(vec![None; rows.len()]);
+        let outcomes = match open.target.layout {
+            Layout::Folder | Layout::Sharded if is_there => look(ledger.ca(), &open, rows)?,
+            _ => vec![None; rows.len()],
         };
-        // What is found whole is said to be issued, so it has to be on the disk.
-        folder.sync()?;
-        let mut outcomes = Vec::with_capacity(rows.len());
-        for row in rows {
-            let formats = row.formats.as_ref().unwrap_or(&open.target.formats);
-            let found = match formats.as_slice() {
-                [format] => whole(&folder, *format, row, self.ledger.ca())?,
-                _ => None,
-            };
-            if found.is_none() {
-                take_away(&folder, formats, row)?;
-            }
-            outcomes.push(found);
-        }
-        folder.sync()?;
-        Ok(outcomes)
+        let outcomes: Vec<_> = outcomes.iter().map(Option::as_ref).collect();
+        ledger.complete(&open, &outcomes, &open.written)?;
     }
+    match unfinished.is_empty() {
+        true => Ok(()),
+        false => ledger.seal(ca, now),
+    }
+}
+
+/// Cuts off whatever is in an archive behind what is known to be whole: nobody is to find a certificate there that is
+/// void. Answers whether the archive is there, if it ever was.
+fn cut(open: &OpenBatch) -> Result<bool, IssuingError> {
+    match Archive::reopen(&open.target, open.batch, &open.written)? {
+        Some(archive) => archive.sync().map(|()| true),
+        None => Ok(open.written.archive == 0),
+    }
+}
+
+/// What of a batch's folder is whole; the rest is taken away.
+fn look(
+    ca: &Certificate,
+    open: &OpenBatch,
+    rows: &[Reserved],
+) -> Result<Vec<Option<CertificateId>>, IssuingError> {
+    let Some(folder) = Folder::open(&open.target, false)? else {
+        return Ok(vec![None; rows.len()]);
+    };
+    // What is found whole is said to be issued, so it has to be on the disk.
+    folder.sync()?;
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let formats = row.formats.as_ref().unwrap_or(&open.target.formats);
+        let found = match formats.as_slice() {
+            [format] => whole(&folder, *format, row, ca)?,
+            _ => None,
+        };
+        if found.is_none() {
+            take_away(&folder, formats, row)?;
+        }
+        outcomes.push(found);
+    }
+    folder.sync()?;
+    Ok(outcomes)
 }
 
 /// The certificate of a row whose files are whole, in a form that can be read back: PEM.

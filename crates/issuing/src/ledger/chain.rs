@@ -49,9 +49,9 @@ impl Row<'_> {
 }
 
 /// The text that a CA signs: up to where its ledger goes, and what is in it.
-pub(super) fn sealed(instance: u8, sequence: u64, made: i64, hash: &Hash) -> String {
+pub(super) fn sealed(station: u8, sequence: u64, made: i64, hash: &Hash) -> String {
     format!(
-        "ledger {instance}\nsequence {sequence}\nmade {made}\nhash {}\n",
+        "ledger {station}\nsequence {sequence}\nmade {made}\nhash {}\n",
         hex::encode(hash)
     )
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jitp_core::ca::Window;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 use time::OffsetDateTime;
 
 use super::{Current, Ledger, OpenBatch, Reserved, State, chain::Hash, read, unusable};
@@ -98,33 +98,46 @@ impl Ledger {
         }
     }
 
-    /// A key that another device of the ledger has than the one that asks with it, and that other device. Reads the whole
-    /// ledger, once for all keys.
+    /// A key that another device has, here or at a station beside, than the one that asks with it, and that other device.
+    /// Reads whole ledgers, once for all keys.
     pub(crate) fn key_of_another(
         &self,
         asking: &HashMap<Hash, String>,
     ) -> Result<Option<(Hash, String)>, IssuingError> {
-        let query = || {
-            let mut statement = self
-                .connection
-                .prepare("SELECT key, device FROM certificate WHERE state <> 2")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let key: Hash = row.get(0)?;
-                let device: String = row.get(1)?;
-                if asking.get(&key).is_some_and(|asks| *asks != device) {
-                    return Ok(Some((key, device)));
-                }
+        let beside = self
+            .others
+            .iter()
+            .map(|other| (&other.path, &other.connection));
+        for (path, connection) in [(&self.path, &self.connection)].into_iter().chain(beside) {
+            let found = key_of_another(connection, asking);
+            if let Some(found) = found.map_err(|source| unusable(path, source))? {
+                return Ok(Some(found));
             }
-            Ok(None)
-        };
-        query().map_err(|source| unusable(&self.path, source))
+        }
+        Ok(None)
     }
 
     /// Every certificate that was reserved and not completed, in the order of the sequence.
     pub(crate) fn unfinished(&self) -> Vec<Reserved> {
         self.pending.iter().cloned().collect()
     }
+}
+
+fn key_of_another(
+    connection: &Connection,
+    asking: &HashMap<Hash, String>,
+) -> rusqlite::Result<Option<(Hash, String)>> {
+    let mut statement =
+        connection.prepare("SELECT key, device FROM certificate WHERE state <> 2")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let key: Hash = row.get(0)?;
+        let device: String = row.get(1)?;
+        if asking.get(&key).is_some_and(|asks| *asks != device) {
+            return Ok(Some((key, device)));
+        }
+    }
+    Ok(None)
 }
 
 const BATCH: &str =

@@ -3,6 +3,7 @@
 //! One SQLite file, written by one process at a time. What has been completed is never changed: a chain of hashes goes
 //! over it, and the CA signs the chain's end, so that a change or a removal shows.
 
+mod beside;
 mod chain;
 mod find;
 mod opening;
@@ -17,7 +18,7 @@ use std::{
 };
 
 use jitp_core::{
-    ca::{Instance, SerialNumber, Window},
+    ca::{SerialNumber, Station, Window},
     certificate::{Certificate, CertificateId},
 };
 use rusqlite::{Connection, ErrorCode};
@@ -26,6 +27,7 @@ use crate::{
     error::IssuingError,
     output::{Format, Target, Written},
 };
+pub use beside::{Double, ledger_file, ledgers_beside};
 pub(crate) use chain::{Hash, hash};
 pub use read::{BatchRecord, Entry, Fault, LedgerReader, Seal, Verified};
 
@@ -153,7 +155,9 @@ pub struct Ledger {
     path: PathBuf,
     connection: Connection,
     ca: Certificate,
-    instance: Instance,
+    station: Station,
+    /// Ledgers of the same CA, of other stations.
+    others: Vec<LedgerReader>,
     /// The last sequence number that was completed, and the chain's hash there.
     completed: u64,
     head: Hash,
@@ -166,6 +170,11 @@ impl Ledger {
     /// The CA's certificate.
     pub fn ca(&self) -> &Certificate {
         &self.ca
+    }
+
+    /// Whose ledger of the CA it is.
+    pub fn station(&self) -> Station {
+        self.station
     }
 
     /// The last sequence number that was reserved.

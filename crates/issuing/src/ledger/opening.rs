@@ -8,7 +8,7 @@ use std::{
 };
 
 use jitp_core::{
-    ca::{Instance, SerialNumber},
+    ca::{SerialNumber, Station},
     certificate::Certificate,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -24,25 +24,31 @@ use super::{
 use crate::error::IssuingError;
 
 impl Ledger {
-    /// Opens the ledger of a CA, or makes it. `instance` is that of a new one.
+    /// Opens the ledger of a CA, or makes it. `station` is who issues with it.
     ///
     /// # Errors
-    /// When another process has it, it belongs to another CA, or its file cannot be used.
-    pub fn open(path: &Path, ca: &Certificate, instance: Instance) -> Result<Self, IssuingError> {
+    /// When another process has it, it belongs to another CA or another station, or its file cannot be used.
+    pub fn open(path: &Path, ca: &Certificate, station: Station) -> Result<Self, IssuingError> {
         let lock = lock(path)?;
         let exists = is_file(path)?;
         let failed = |source| unusable(path, source);
         let mut connection = schema::open(path, !exists).map_err(failed)?;
         let transaction = connection.transaction().map_err(failed)?;
         if is_new(path, &transaction)? {
-            create(&transaction, ca, instance).map_err(failed)?;
+            create(&transaction, ca, station).map_err(failed)?;
         }
         bring_up(&transaction).map_err(failed)?;
-        let (found, instance) = identity(path, &transaction)?;
+        let (found, its_station) = identity(path, &transaction)?;
         if found.id() != ca.id() {
             return Err(IssuingError::OtherCa {
                 path: path.to_owned(),
                 found: found.subject_line(),
+            });
+        }
+        if its_station != station {
+            return Err(IssuingError::OtherStation {
+                path: path.to_owned(),
+                found: its_station,
             });
         }
         let (completed, head) = last_completed(&transaction).map_err(failed)?;
@@ -55,7 +61,8 @@ impl Ledger {
             path: path.to_owned(),
             connection,
             ca: found,
-            instance,
+            station,
+            others: Vec::new(),
             completed,
             head,
             pending,
@@ -139,7 +146,7 @@ pub(super) fn is_new(path: &Path, transaction: &Transaction<'_>) -> Result<bool,
 fn create(
     transaction: &Transaction<'_>,
     ca: &Certificate,
-    instance: Instance,
+    station: Station,
 ) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", schema::APPLICATION)?;
     transaction.pragma_update(None, "user_version", schema::VERSION)?;
@@ -148,7 +155,7 @@ fn create(
         "INSERT INTO ledger (one, ca, instance, created) VALUES (1, ?, ?, ?)",
         params![
             ca.der(),
-            instance.get(),
+            station.get(),
             OffsetDateTime::now_utc().unix_timestamp()
         ],
     )?;
@@ -169,19 +176,19 @@ fn bring_up(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 pub(super) fn identity(
     path: &Path,
     connection: &Connection,
-) -> Result<(Certificate, Instance), IssuingError> {
+) -> Result<(Certificate, Station), IssuingError> {
     let not = |detail: &str| IssuingError::NotALedger {
         path: path.to_owned(),
         detail: detail.to_owned(),
     };
-    let (der, instance): (Vec<u8>, u8) = connection
+    let (der, station): (Vec<u8>, u8) = connection
         .query_row("SELECT ca, instance FROM ledger", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .map_err(|source| unusable(path, source))?;
     let ca = Certificate::from_der(&der).map_err(|_| not("its CA certificate is damaged"))?;
-    let instance = Instance::new(instance).ok_or_else(|| not("its instance is none"))?;
-    Ok((ca, instance))
+    let station = Station::new(station).ok_or_else(|| not("its station is none"))?;
+    Ok((ca, station))
 }
 
 /// The end of the chain.

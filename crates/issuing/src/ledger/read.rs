@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jitp_core::{ca::SerialNumber, certificate::Certificate};
+use jitp_core::{
+    ca::{SerialNumber, Station},
+    certificate::Certificate,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -21,10 +24,10 @@ use crate::error::IssuingError;
 /// A ledger that is looked at, also while another process writes it.
 #[derive(Debug)]
 pub struct LedgerReader {
-    path: PathBuf,
-    connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
     ca: Certificate,
-    instance: u8,
+    station: Station,
 }
 
 /// A batch as it was recorded.
@@ -102,6 +105,8 @@ pub struct Seal {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verified {
+    /// The station whose ledger it is.
+    pub station: u8,
     /// Rows that were looked at.
     pub rows: u64,
     /// Certificates issued.
@@ -189,18 +194,23 @@ impl LedgerReader {
             return Err(none());
         }
         drop(transaction);
-        let (ca, instance) = identity(path, &connection)?;
+        let (ca, station) = identity(path, &connection)?;
         Ok(Self {
             path: path.to_owned(),
             connection,
             ca,
-            instance: instance.get(),
+            station,
         })
     }
 
     /// The CA whose ledger it is.
     pub fn ca(&self) -> &Certificate {
         &self.ca
+    }
+
+    /// The station whose ledger it is.
+    pub fn station(&self) -> Station {
+        self.station
     }
 
     /// Every batch, oldest first.
@@ -308,6 +318,7 @@ impl LedgerReader {
         };
         let mut seals = self.seals()?.into_iter().peekable();
         let mut counts = Verified {
+            station: self.station.get(),
             rows: 0,
             issued: 0,
             void: 0,
@@ -369,7 +380,7 @@ impl LedgerReader {
                 return changed();
             }
             if let Some((_, made, hash, signature)) = seals.next_if(|seal| seal.0 == sequence) {
-                let text = sealed(self.instance, sequence, made, &head);
+                let text = sealed(self.station.get(), sequence, made, &head);
                 if hash != head || !self.ca.has_signed_record(&text, &signature) {
                     return Ok(Err(Fault::Seal { sequence }));
                 }

@@ -67,7 +67,7 @@ impl Ledger {
     ) -> Result<Vec<SerialNumber>, IssuingError> {
         let mut taken = Vec::with_capacity(reservations.len());
         let first = self.reserved() + 1;
-        let serials = SerialNumber::in_sequence(self.instance, first, reservations.len())?;
+        let serials = SerialNumber::in_sequence(self.station, first, reservations.len())?;
         let mut refused = None;
         let outcome = write(&mut self.connection, |transaction| {
             let mut insert = transaction.prepare_cached(
@@ -216,7 +216,7 @@ impl Ledger {
             return Ok(());
         }
         let made = now.unix_timestamp();
-        let text = sealed(self.instance.get(), self.completed, made, &self.head);
+        let text = sealed(self.station.get(), self.completed, made, &self.head);
         let signature = ca.sign_record(&text)?;
         self.connection
             .execute(

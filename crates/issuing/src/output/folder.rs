@@ -47,12 +47,17 @@ impl<'a> Folder<'a> {
                 }
             }
         }
-        match File::open(path) {
-            Ok(root) => match root.metadata() {
-                Ok(metadata) if metadata.is_dir() => Ok(Some(Self { target, root })),
-                Ok(_) => Err(IssuingError::Exists { path: path.clone() }),
-                Err(source) => Err(failed(path, source)),
-            },
+        // Of a pipe, an ordinary open would wait until somebody writes to it.
+        let directory = OFlags::DIRECTORY.bits().cast_signed();
+        let root = File::options()
+            .read(true)
+            .custom_flags(directory)
+            .open(path);
+        match root {
+            Ok(root) => Ok(Some(Self { target, root })),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                Err(IssuingError::Exists { path: path.clone() })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !create => Ok(None),
             Err(source) => Err(failed(path, source)),
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use jitp_core::{
-    ca::{CertificateAuthority, DeviceSubject, Instance, KeyType, Subject, Validity},
+    ca::{CertificateAuthority, DeviceSubject, KeyType, Station, Subject, Validity},
     certificate::Certificate,
 };
 use jitp_issuing::{
@@ -67,7 +67,7 @@ impl Factory {
         Ledger::open(
             &self.ledger_path(),
             self.ca.certificate(),
-            Instance::new(1).unwrap(),
+            Station::new(1).unwrap(),
         )
         .unwrap()
     }
@@ -283,13 +283,20 @@ fn what_lies_in_the_way_is_found_before_anything_is_issued() {
     fs::write(&file.path, "").unwrap();
     let refusal = factory.run(&factory.plan("b", file), 1, 1).unwrap_err();
     assert!(matches!(refusal, IssuingError::Exists { .. }), "{refusal}");
+    let pipe = Target::folder(factory.dir.path().join("pipe"));
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe.path)
+        .status();
+    assert!(made.unwrap().success());
+    let refusal = factory.run(&factory.plan("c", pipe), 1, 1).unwrap_err();
+    assert!(matches!(refusal, IssuingError::Exists { .. }), "{refusal}");
 }
 
 #[test]
 fn only_one_run_has_the_ledger_and_only_of_its_ca() {
     let factory = Factory::new();
     let ledger = factory.ledger();
-    let instance = Instance::new(1).unwrap();
+    let instance = Station::new(1).unwrap();
     let again = Ledger::open(&factory.ledger_path(), factory.ca.certificate(), instance);
     assert!(matches!(again, Err(IssuingError::Busy { .. })));
     drop(ledger);
