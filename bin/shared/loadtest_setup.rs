@@ -5,18 +5,18 @@ use std::num::NonZero;
 use clap::Args;
 use jitp_cli::{Bar, CaKeyFlags, Common, Failure, Report, Result, Stop};
 use jitp_cloud::CloudSettings;
-use jitp_core::ca::{DeviceSubject, Instance, Profile};
+use jitp_core::ca::{DeviceSubject, Profile};
 use jitp_core::failure::Class;
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
-use jitp_issuing::{Batch, Format, Item, Layout, Ledger, Plan, Source, Target, What};
+use jitp_issuing::{Batch, Format, Item, Layout, Plan, Source, Target, What};
 use jitp_loadtest::{Matching, Origin, Scenario, names};
 use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::scenario::{ScenarioFlags, failure};
-use crate::signing::{Signing, absolute, operator};
+use crate::signing::{Signing, StationFlag, absolute, operator};
 
 #[derive(Args)]
 pub(super) struct Setup {
@@ -38,6 +38,9 @@ pub(super) struct CaFlags {
     pub(super) key: CaKeyFlags,
 
     #[command(flatten)]
+    station: StationFlag,
+
+    #[command(flatten)]
     pub(super) cloud: CloudSettings,
 }
 
@@ -47,6 +50,7 @@ impl CaFlags {
         Signing {
             ca: &self.ca,
             key: &self.key,
+            station: self.station,
             cloud: &self.cloud,
         }
     }
@@ -139,7 +143,7 @@ async fn issue(scenario: &Scenario, flags: &CaFlags, common: &Common) -> Result<
         passphrase: None,
         threads: std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
     };
-    let mut ledger = Ledger::open(&signing.ledger(&store), ca.certificate(), Instance::FIRST)?;
+    let mut ledger = signing.ledger(&store, &ca)?;
     let bar = Bar::show(Some(subjects.len()), "devices".to_owned(), !common.quiet);
     let batch = Batch {
         ledger: &mut ledger,
