@@ -2,6 +2,8 @@
 
 #[path = "shared/claim_files.rs"]
 mod claim_files;
+#[path = "shared/ledger_kept.rs"]
+mod ledger_kept;
 #[path = "shared/own_ca.rs"]
 mod own_ca;
 #[path = "shared/signing.rs"]
@@ -152,7 +154,7 @@ async fn permanent(
             };
             let to = (store.dir().to_owned(), Format::Claim);
             let reissue = arguments.reissue;
-            Some(OwnCa::load(signing, common, store, profile.clone(), reissue, to).await?)
+            Some(OwnCa::load(signing, common, store, profile, reissue, to).await?)
         }
         None => None,
     };

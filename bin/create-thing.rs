@@ -1,5 +1,7 @@
 //! Create things: each with its certificate and its policy, ready to connect.
 
+#[path = "shared/ledger_kept.rs"]
+mod ledger_kept;
 #[path = "shared/own_ca.rs"]
 mod own_ca;
 #[path = "shared/signing.rs"]

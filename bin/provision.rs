@@ -2,6 +2,8 @@
 
 #[path = "shared/certificate_flags.rs"]
 mod certificate_flags;
+#[path = "shared/ledger_kept.rs"]
+mod ledger_kept;
 #[path = "shared/provision_many.rs"]
 mod many;
 #[path = "shared/provision_one.rs"]

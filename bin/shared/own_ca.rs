@@ -11,6 +11,7 @@ use jitp_core::store::Store;
 use jitp_issuing::{Format, IssuingError, Layout, Single, Target};
 use time::OffsetDateTime;
 
+use crate::ledger_kept::ledger_kept;
 use crate::signing::{Signing, absolute, operator};
 
 /// A CA of ours, with what its certificates are like and where they go.
@@ -46,7 +47,7 @@ impl<'a> OwnCa<'a> {
     ) -> Result<Self> {
         let ca = signing.load(store, common).await?;
         let now = OffsetDateTime::now_utc();
-        if let Some(mut ledger) = signing.ledger_if_kept(store, &ca)? {
+        if let Some(mut ledger) = ledger_kept(&signing, store, &ca)? {
             ledger.settle(&ca, now)?;
         }
         Ok(Self {
@@ -81,7 +82,7 @@ impl<'a> OwnCa<'a> {
             .recording
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match self.signing.ledger_if_kept(self.store, &self.ca)? {
+        match ledger_kept(&self.signing, self.store, &self.ca)? {
             Some(mut ledger) => {
                 let single = Single {
                     subject,

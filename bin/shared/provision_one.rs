@@ -11,6 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::certificate_flags::CertificateFlags;
+use crate::ledger_kept::ledger_kept;
 use crate::signing::{Signing, absolute, operator};
 
 /// What was asked for of one device.
@@ -133,7 +134,7 @@ async fn issue(store: &Store, arguments: &One<'_>, common: &Common) -> Result<St
     let ca = arguments.signing.load(store, common).await?;
     let profile = arguments.certificate.profile();
     let now = OffsetDateTime::now_utc();
-    if let Some(mut ledger) = arguments.signing.ledger_if_kept(store, &ca)? {
+    if let Some(mut ledger) = ledger_kept(arguments.signing, store, &ca)? {
         let single = Single {
             subject,
             profile: &profile,

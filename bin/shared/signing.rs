@@ -50,23 +50,6 @@ impl Signing<'_> {
         let path = ledger_file(store.dir(), self.ca, station);
         Ledger::open(&path, ca.certificate(), station)?.beside(&beside)
     }
-
-    /// The ledger, for what is issued one by one: a CA that has one signs nothing without it, and one under a quota is
-    /// counted in it. Other CAs have none before their first batch.
-    pub(crate) fn ledger_if_kept(
-        &self,
-        store: &Store,
-        ca: &CertificateAuthority,
-    ) -> Result<Option<Ledger>, IssuingError> {
-        let station = self.station.station;
-        let kept = ledger_file(store.dir(), self.ca, station)
-            .symlink_metadata()
-            .is_ok()
-            || station != Station::FIRST
-            || !ledgers_beside(store.dir(), self.ca, station).is_empty()
-            || ca.quota().is_some();
-        kept.then(|| self.ledger(store, ca)).transpose()
-    }
 }
 
 /// Who issues: as told, or the user.
