@@ -104,10 +104,11 @@ pub(super) async fn provision(
     certificate: &CertificateFlags,
     common: &Common,
 ) -> Result<()> {
-    let stop = Stop::listen();
     let store = Store::open(&common.dir)?;
     let wanted = wanted(flags, certificate)?;
     refuse_bad(flags, &wanted, common)?;
+    // Only from here on is there anything to finish: until then, whoever waits for a list may simply be ended.
+    let stop = Stop::listen();
     let ca = signing.load(&store, common).await?;
     let plan = plan(flags, &ca, signing.ca, certificate, &store, &wanted)?;
     let mut ledger = signing.ledger(&store, &ca)?;
