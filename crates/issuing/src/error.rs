@@ -193,7 +193,7 @@ impl Classified for IssuingError {
             }
             Self::Busy { .. } => "wait for it to end; a batch uses every core anyway".to_owned(),
             Self::OtherCa { .. } => {
-                "a ledger goes with the CA of its name: move it aside, or pass --ledger".to_owned()
+                "a ledger goes with the CA of its name: move it aside".to_owned()
             }
             Self::OtherStation { found, .. } => {
                 format!("pass --station {found} if this is that station; a ledger goes with the station of its name")
