@@ -13,7 +13,7 @@ PROGRAMS    := create-root create-intermediate register provision ledger pub sub
 ALIASES     := create-ca:create-root register-ca:register
 EXECUTABLES := $(PROGRAMS:%=bin/%)
 
-.PHONY: all check test bench demo fleet-demo pipeline-demo lambda local interop install clean help prerequisites programs \
+.PHONY: all check test bench demo fleet-demo pipeline-demo loadtest lambda local interop install clean help prerequisites programs \
         account bucket deploy sqs loadtest-policy delete log
 
 all: programs ## build the programs into bin/
@@ -51,6 +51,11 @@ PIPELINE_DEMO = PIPELINE_FUNCTION=$(TARGET_DIR)/lambda/process-queue.zip etc/pip
 pipeline-demo: programs lambda ## publisher, rule, queue and function on a local AWS IoT Core; a pause, a backlog, and its end
 	@if [ -n "$${AWS_ENDPOINT_URL:-}" ]; then $(PIPELINE_DEMO); \
 	else ./bin/iot-local run -- env $(PIPELINE_DEMO); fi
+
+# A core is started only where none is named. PUBLISHERS, SUBSCRIBERS and DURATION change what is run.
+loadtest: programs ## the load test of the seed on a local AWS IoT Core; PUBLISHERS, SUBSCRIBERS, DURATION
+	@if [ -n "$${AWS_ENDPOINT_URL:-}" ]; then etc/loadtest-demo.sh; \
+	else ./bin/iot-local run -- etc/loadtest-demo.sh; fi
 
 lambda: prerequisites ## build and pack the functions into target/lambda (ALLOW_LIST=FILE goes along)
 	$(CARGO) run --quiet --locked --package xtask -- lambda $(ALLOW_LIST)

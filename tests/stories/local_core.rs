@@ -136,7 +136,7 @@ pub(crate) fn serve(folder: &Folder, extra: &[&str]) -> (Core, String) {
 }
 
 /// Points a folder's programs at a running core, as `eval "$(iot-local env)"` does.
-fn point_at(folder: &mut Folder, port: &str) {
+pub(crate) fn point_at(folder: &mut Folder, port: &str) {
     let lines = folder
         .run("iot-local", &["env", "--control-port", port])
         .ok();

@@ -17,6 +17,7 @@ mod intermediates;
 mod interruptions;
 mod issuing;
 mod linting;
+mod load;
 mod local_core;
 mod messages;
 mod pages;

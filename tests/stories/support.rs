@@ -37,6 +37,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "teardown" => env!("CARGO_BIN_EXE_teardown"),
         "pub" => env!("CARGO_BIN_EXE_pub"),
         "sub" => env!("CARGO_BIN_EXE_sub"),
+        "loadtest" => env!("CARGO_BIN_EXE_loadtest"),
         "iot-local" => env!("CARGO_BIN_EXE_iot-local"),
         other => panic!("no program called {other}"),
     };
@@ -44,7 +45,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 25] = [
+pub(crate) const PROGRAMS: [&str; 26] = [
     "create-root",
     "create-intermediate",
     "register",
@@ -69,6 +70,7 @@ pub(crate) const PROGRAMS: [&str; 25] = [
     "deploy",
     "queue",
     "lint",
+    "loadtest",
     "iot-local",
 ];
 

@@ -1,0 +1,498 @@
+//! The load test: a fleet in one process against a core, what it counts, and what it says when something goes wrong.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::local_core::{point_at, serve, signal};
+use crate::support::{Ended, Folder, Station};
+
+/// A station with the policy of load-test devices, and a registered CA `root` whose template names it.
+async fn station() -> Station {
+    let station = Station::start().await;
+    prepare(&station.folder, "root");
+    station
+}
+
+/// Policy, CA and its registration, from the files that are deployed.
+fn prepare(folder: &Folder, ca: &str) {
+    let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc");
+    let policy = etc.join("cloudformation/loadtest.yaml");
+    let policy = policy.to_str().expect("a path");
+    let deployed = folder.run("deploy", &[policy, "--stack", "loadtest-policy"]);
+    deployed.ok();
+    folder.run("create-root", &[ca]).ok();
+    let template = etc.join("templates/loadtest.json");
+    let template = template.to_str().expect("a path");
+    folder.run("register", &[ca, "--template", template]).ok();
+}
+
+async fn loadtest(station: &Station, arguments: &[&str]) -> Ended {
+    station.run("loadtest", arguments).await
+}
+
+/// The answer in JSON, and the result that was written with it.
+#[track_caller]
+fn outcome(ended: Ended) -> Value {
+    let mut lines = ended.json();
+    assert_eq!(lines.len(), 1);
+    lines.remove(0)
+}
+
+#[track_caller]
+fn counts(outcome: &Value, expected: &[(&str, u64)]) {
+    for (name, value) in expected {
+        assert_eq!(outcome["counts"][name], *value, "{name}: {outcome:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_load_test_of_the_seed_runs_counts_and_reports() {
+    let station = station().await;
+    // The spelling of the shell toolkit issues the certificates and runs.
+    let arguments = [
+        "-setup",
+        "-loadtest",
+        "-subscribers",
+        "3",
+        "-producers",
+        "10",
+    ];
+    let more = ["--duration", "4s", "--out", "first", "--output", "json"];
+    let first = outcome(loadtest(&station, &[&arguments[..], &more].concat()).await);
+    let expected = [
+        ("published", 40),
+        ("delivered", 120),
+        ("forwarded", 120),
+        ("duplicated", 0),
+        ("misrouted", 0),
+        ("reordered", 0),
+        ("failedDevices", 0),
+        ("disconnects", 0),
+        // Each device is new: closed once, then served. That is no failure.
+        ("provisioningCloses", 13),
+        ("failedAttempts", 0),
+        ("connects", 13),
+    ];
+    counts(&first, &expected);
+    assert_eq!(first["lost"], 0);
+    assert_eq!(first["expected"]["rates"]["forwarded"], 30.0);
+    assert_eq!(first["endings"], serde_json::json!({}));
+    for name in ["result.json", "latencies.hlog", "report.html"] {
+        assert!(station.folder.path("first").join(name).is_file(), "{name}");
+    }
+
+    // At QoS 1, known by now, as a gate.
+    let arguments = [
+        "run",
+        "--publishers",
+        "10",
+        "--subscribers",
+        "3",
+        "--qos",
+        "1",
+        "--duration",
+        "2s",
+        "--out",
+        "second",
+        "--assert",
+        "lost==0",
+        "--assert",
+        "published>=99%",
+    ];
+    let text = loadtest(&station, &arguments).await.ok();
+    let rows: HashMap<_, _> = text
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    assert_eq!(rows["acknowledged"], "20");
+    assert_eq!(rows["forwardedAcknowledged"], "60");
+    assert_eq!(rows["provisioningCloses"], "0");
+    assert!(rows.contains_key("acknowledge.p99") && rows.contains_key("delivery.p99"));
+
+    let arguments = [
+        "run",
+        "--publishers",
+        "2",
+        "--subscribers",
+        "1",
+        "--duration",
+        "1s",
+        "--out",
+        "third",
+        "--assert",
+        "delivery.p99<1us",
+    ];
+    let broken = loadtest(&station, &arguments).await;
+    assert_eq!(broken.code, 9, "{broken:?}");
+    assert!(
+        broken
+            .stderr
+            .contains("1 of 1 assertions did not hold: delivery.p99<1us, found")
+    );
+    // What was found is there all the same.
+    assert!(broken.stdout.contains("delivered\t2"));
+    // Results are never overwritten.
+    let again = loadtest(&station, &arguments).await.fails(5);
+    assert!(again.contains("third has something in it already"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_new_devices_is_closed_provisioned_and_served() {
+    let station = station().await;
+    let arguments = [
+        "run",
+        "jitp-storm",
+        "--publishers",
+        "40",
+        "--connect-rate",
+        "100",
+        "--out",
+        "storm",
+        "--output",
+        "json",
+    ];
+    let storm = outcome(loadtest(&station, &arguments).await);
+    let expected = [
+        ("provisioningCloses", 40),
+        ("connects", 40),
+        ("attempts", 80),
+        ("failedAttempts", 0),
+        ("failedDevices", 0),
+    ];
+    counts(&storm, &expected);
+    assert_eq!(storm["latencies"]["connect"]["count"], 40);
+    assert_eq!(storm["latencies"]["provisioningClose"]["count"], 40);
+    // Their keys are nowhere.
+    assert!(
+        !station
+            .folder
+            .files()
+            .iter()
+            .any(|name| name.starts_with("pub"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_fleet_loses_its_connections_and_nothing_is_lost_at_qos_1() {
+    let station = station().await;
+    let flags = [
+        "reconnect-storm",
+        "--publishers",
+        "20",
+        "--subscribers",
+        "1",
+    ];
+    loadtest(&station, &[&["setup"], &flags[..]].concat())
+        .await
+        .ok();
+    std::fs::write(
+        station.folder.path("storm.toml"),
+        "publishers = 20\nduration = \"5s\"\n[publish]\nrate = 2.0\nqos = 1\n[storm]\nat = \"2s\"\nshare = 0.5\nspread = \"500ms\"\n",
+    )
+    .expect("written");
+    let arguments = ["run", "storm.toml", "--out", "storm", "--output", "json"];
+    let storm = outcome(loadtest(&station, &arguments).await);
+    counts(
+        &storm,
+        &[("published", 200), ("disconnects", 10), ("connects", 30)],
+    );
+    assert_eq!(storm["endings"]["dropped by the scenario"], 10);
+    assert_eq!(storm["latencies"]["reconnect"]["count"], 10);
+    assert_eq!(storm["counts"]["acknowledged"], 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_fleet_keeps_itself_alive() {
+    let station = station().await;
+    let flags = [
+        "idle",
+        "--publishers",
+        "5",
+        "--keep-alive",
+        "2s",
+        "--duration",
+        "5s",
+    ];
+    let arguments = ["--setup", "--out", "idle", "--output", "json"];
+    let idle = outcome(loadtest(&station, &[&["run"], &flags[..], &arguments].concat()).await);
+    counts(&idle, &[("published", 0), ("disconnects", 0)]);
+    assert!(
+        idle["latencies"]["ping"]["count"].as_u64() >= Some(10),
+        "{idle:#}"
+    );
+}
+
+/// A broker that stops for two seconds in twenty: a twentieth of the messages waits up to two seconds, so that the 99th
+/// percentile is 1.8 s. A tool that waits for the broker before it sends the next one sees milliseconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stops_for_two_seconds_is_seen_in_the_percentiles() {
+    let mut folder = Folder::new();
+    let (core, port) = serve(&folder, &[]);
+    point_at(&mut folder, &port);
+    prepare(&folder, "root");
+    let flags = ["--publishers", "100", "--subscribers", "0", "--qos", "1"];
+    folder
+        .run("loadtest", &[&["setup"], &flags[..]].concat())
+        .ok();
+    // Everybody is known before the run that is measured.
+    let first = ["--duration", "1s", "--out", "first"];
+    folder
+        .run("loadtest", &[&["run"], &flags[..], &first].concat())
+        .ok();
+    let run = [
+        "--rate",
+        "10",
+        "--duration",
+        "20s",
+        "--out",
+        "frozen",
+        "--output",
+        "json",
+    ];
+    let mut child = folder
+        .command("loadtest", &[&["run"], &flags[..], &run].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the load test starts");
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let publishing = said.any(|line| line.is_ok_and(|line| line.contains("publishing")));
+    assert!(publishing, "it begins to publish");
+    std::thread::spawn(move || said.for_each(drop));
+    std::thread::sleep(Duration::from_secs(8));
+    signal(&core.0, "STOP");
+    std::thread::sleep(Duration::from_secs(2));
+    signal(&core.0, "CONT");
+    let frozen = outcome(folder.finish(child));
+    counts(
+        &frozen,
+        &[
+            ("published", 20_000),
+            ("acknowledged", 20_000),
+            ("disconnects", 0),
+        ],
+    );
+    let p99 = frozen["latencies"]["acknowledge"]["p99"]
+        .as_f64()
+        .expect("a number");
+    assert!(
+        (1_620.0..=1_980.0).contains(&p99),
+        "p99 {p99} ms: {frozen:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_fleet_are_merged_to_what_one_would_have_found() {
+    let station = station().await;
+    let flags = ["--publishers", "8", "--subscribers", "4"];
+    loadtest(&station, &[&["setup"], &flags[..]].concat())
+        .await
+        .ok();
+    let start = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
+        + 8;
+    let start = start.to_string();
+    let children: Vec<_> = (0..4)
+        .map(|part| {
+            let (shard, out) = (format!("{part}/4"), format!("part-{part}"));
+            let run = [
+                "--duration",
+                "3s",
+                "--shard",
+                &shard,
+                "--run",
+                "one",
+                "--start-at",
+                &start,
+                "--out",
+                &out,
+            ];
+            let child = [&["run"], &flags[..], &run].concat();
+            station.folder.start("loadtest", &child)
+        })
+        .collect();
+    for child in children {
+        tokio::task::block_in_place(|| station.folder.finish(child)).ok();
+    }
+    let arguments = [
+        "merge", "part-0", "part-1", "part-2", "part-3", "--out", "whole", "--output", "json",
+        "--assert", "lost==0",
+    ];
+    let whole = outcome(loadtest(&station, &arguments).await);
+    counts(
+        &whole,
+        &[("published", 24), ("delivered", 96), ("forwarded", 96)],
+    );
+    assert_eq!(whole["latencies"]["delivery"]["count"], 96);
+    assert_eq!(whole["devices"], 12);
+    let missing = loadtest(&station, &["merge", "part-0", "part-2", "--out", "half"]).await;
+    assert!(missing.fails(3).contains('1'), "it names what is missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_disabled_in_the_middle_and_an_interruption_are_reported() {
+    let station = station().await;
+    let flags = ["--publishers", "3", "--subscribers", "1"];
+    loadtest(&station, &[&["setup"], &flags[..]].concat())
+        .await
+        .ok();
+    let run = ["--duration", "60s", "--out", "long", "--output", "json"];
+    let mut child = station
+        .folder
+        .command("loadtest", &[&["run"], &flags[..], &run].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the load test starts");
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let publishing = said.any(|line| line.is_ok_and(|line| line.contains("publishing")));
+    assert!(publishing, "it begins to publish");
+    std::thread::spawn(move || said.for_each(drop));
+    station.run("disable-certificate", &["pub1"]).await.ok();
+    std::thread::sleep(Duration::from_secs(2));
+    signal(&child, "INT");
+    let ended = tokio::task::block_in_place(|| station.folder.finish(child));
+    assert_eq!(ended.code, 130, "{ended:?}");
+    let long: Value = serde_json::from_str(&ended.stdout).expect("the report all the same");
+    assert_eq!(long["counts"]["disconnects"], 1, "{long:#}");
+    assert!(
+        long["counts"]["failedAttempts"].as_u64() >= Some(1),
+        "{long:#}"
+    );
+    assert_eq!(long["endedEarly"], "it was interrupted");
+    assert!(long["counts"]["published"].as_u64() > Some(3));
+    assert!(station.folder.path("long").join("report.html").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_run_is_refused_before_anything_starts() {
+    let station = station().await;
+    let refused = [
+        (
+            &["run", "--publishers", "3"][..],
+            3,
+            "4 of the devices have no certificate in .; the first is pub0",
+        ),
+        (
+            &["run", "--filter", "loadtest/#"],
+            3,
+            "every message would come back and be forwarded for ever",
+        ),
+        (
+            &["run", "--publishers", "0", "--subscribers", "0"],
+            3,
+            "there is no device",
+        ),
+        (
+            &["run", "--publishers", "4000000000"],
+            3,
+            "more than 10000000 devices",
+        ),
+        (
+            &["run", "--publishers", "9000000"],
+            3,
+            "9000001 devices need",
+        ),
+        (&["run", "--publishers", "-1"], 2, "publishers"),
+        (&["run", "--rate", "nan"], 3, "publish.rate"),
+        (&["run", "--duration", "soon"], 2, "write 90s or 5m"),
+        (&["run", "nothing"], 3, "there is no scenario nothing"),
+        (&["run", "missing.toml"], 3, "missing.toml"),
+        (&["run", "--assert", "p99<"], 2, "--assert"),
+        (&["run", "--shard", "4/4"], 2, "counted from 0 to 3"),
+        (&["run", "--shard", "0/4"], 2, "the same --run"),
+        (&["run", "--shard", "auto"], 2, "does not say which part"),
+        (&["run", "--source", "localhost"], 2, "is no IP address"),
+        (&["run", "claim-storm"], 2, "--template says by which"),
+        (&["run", "--endpoint", "localhost:x"], 3, "localhost:x"),
+        (
+            &["setup", "jitp-storm"],
+            3,
+            "takes no certificates from files",
+        ),
+        (&["merge", "nowhere"], 3, "nowhere"),
+    ];
+    for (arguments, code, words) in refused {
+        let said = loadtest(&station, arguments).await.fails(code);
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    // Nothing was made on the way.
+    assert_eq!(station.folder.files(), ["root.ca.key", "root.ca.pem"]);
+
+    let nobody = [
+        "run",
+        "--setup",
+        "--endpoint",
+        "127.0.0.1:1",
+        "--out",
+        "nobody",
+    ];
+    let toml =
+        "publishers = 2\nduration = \"1s\"\n[connect]\ntimeout = \"2s\"\nbackOff = \"500ms\"\n";
+    std::fs::write(station.folder.path("short.toml"), toml).expect("written");
+    let ended = loadtest(&station, &[&nobody[..], &["short.toml"]].concat()).await;
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("none of 2 devices got in: gave up: cannot reach the endpoint")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_names_the_quota_that_is_exceeded_and_a_shape_that_fits() {
+    let folder = Folder::new();
+    let headline = folder.run(
+        "loadtest",
+        &["plan", "--publishers", "487", "--subscribers", "20"],
+    );
+    assert_eq!(headline.code, 9);
+    assert!(
+        headline
+            .stdout
+            .contains("messages a second to a subscriber\t487\t100\texceeds")
+    );
+    assert!(
+        headline
+            .stderr
+            .contains("--publishers 100 --subscribers 20")
+    );
+    let fits = folder.run(
+        "loadtest",
+        &["plan", "--publishers", "10", "--subscribers", "3"],
+    );
+    assert!(fits.ok().contains("AWS charges for\t"));
+    // A broker elsewhere is not loaded without being asked for.
+    let elsewhere = [
+        "run",
+        "--endpoint",
+        "broker.example.com",
+        "--publishers",
+        "1",
+    ];
+    let said = folder.run("loadtest", &elsewhere).fails(2);
+    assert!(said.contains("--yes"), "{said}");
+    let aws = [
+        "run",
+        "--endpoint",
+        "a1b2c3-ats.iot.eu-central-1.amazonaws.com",
+        "--publishers",
+        "487",
+        "--subscribers",
+        "20",
+        "--yes",
+    ];
+    let said = folder.run("loadtest", &aws).fails(3);
+    assert!(said.contains("exceeds a quota of AWS"), "{said}");
+    let names = folder.run("loadtest", &["scenarios"]).ok();
+    assert_eq!(names.lines().count(), 7);
+    let toml = folder.run("loadtest", &["scenarios", "seed"]).ok();
+    assert!(toml.contains("forward = \"loadtest\""));
+}
