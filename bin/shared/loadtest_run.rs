@@ -279,6 +279,12 @@ async fn protect(
     common.say(format!(
         "{endpoint} is not on this machine; AWS charges for {what}"
     ));
+    if confirm.check().is_err() {
+        return Err(
+            Failure::usage("this may cost something, and there is no terminal to ask on")
+                .hint("pass --yes; loadtest plan shows what it asks of an account"),
+        );
+    }
     confirm
         .ask(common, &format!("put this load on {endpoint}?"))
         .await

@@ -102,6 +102,22 @@ async fn provisioning_by_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_load_test() {
+    let station = Station::start().await;
+    prepare(&station, &["make"]);
+    let script = commands(include_str!("../../docs/load-test.md"));
+    assert!(script.lines().count() >= 8, "{script}");
+    let (code, shown) = run(&station, &script);
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("forwarded\t150"), "{shown}");
+    assert!(shown.contains("provisioningCloses\t50"), "{shown}");
+    assert!(
+        shown.contains("hint: --publishers 100 --subscribers 20"),
+        "{shown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keeping_the_ca_key() {
     if !has_softhsm() {
         return;

@@ -5,9 +5,11 @@
 mod assertion;
 mod claim;
 mod clock;
+mod conclusion;
 mod device;
 mod endings;
 mod fleet;
+mod gatherer;
 pub mod hdr_log;
 mod identities;
 mod integrity;
@@ -33,6 +35,7 @@ mod usage;
 pub use assertion::{Assertion, AssertionError, Held, main_latency};
 pub use claim::Claim;
 pub use fleet::{names, places};
+pub use gatherer::Tick;
 pub use hdr_log::{HdrLog, HdrLogError};
 pub use identities::{Files, Fresh, Identities};
 pub use measure::{Counts, Histograms, Latency, Recorder, histogram};
@@ -42,7 +45,7 @@ pub use outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Second, Shard, Su
 pub use payload::{Stamp, Template, TemplateError, topic};
 pub use queue::Bodies;
 pub use report::{Chart, PlotError, Report, Tone, Verdict};
-pub use run::{Plan, Tick, run};
+pub use run::{Plan, run};
 pub use scenario::{
     Arrivals, Connect, Holds, Matching, MqttVersion, Names, Origin, Phase, Publish, Queue,
     Scenario, ScenarioError, Span, Storm, Subscribe, matches,

@@ -1,9 +1,9 @@
 //! A run while it goes on, as it is shown to somebody who looks in from outside.
 
 use crate::assertion::main_latency;
+use crate::gatherer::Tick;
 use crate::measure::{Counts, Histograms, Latency};
 use crate::outcome::Rates;
-use crate::run::Tick;
 use crate::scenario::Scenario;
 
 /// A run up to its last second.
