@@ -214,7 +214,11 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
 /// How the program ends after a run that was not interrupted.
 pub(super) fn verdict(outcome: &Outcome, held: &[Held]) -> Result<u8> {
     if outcome.counts.connects == 0 {
-        let most = outcome.endings.iter().max_by_key(|(_, count)| **count);
+        // Why most of them gave up says more than how single attempts ended.
+        let most = outcome
+            .endings
+            .iter()
+            .max_by_key(|(ending, count)| (ending.starts_with("gave up"), **count));
         let why = most.map_or("nobody said why", |(ending, _)| ending);
         return Err(Failure::new(
             Class::NotAccepted,

@@ -400,7 +400,7 @@ async fn what_cannot_be_run_is_refused_before_anything_starts() {
             3,
             "9000001 devices need",
         ),
-        (&["run", "--publishers", "-1"], 2, "publishers"),
+        (&["run", "--publishers=-1"], 2, "--publishers <N>"),
         (&["run", "--rate", "nan"], 3, "publish.rate"),
         (&["run", "--duration", "soon"], 2, "write 90s or 5m"),
         (&["run", "nothing"], 3, "there is no scenario nothing"),
