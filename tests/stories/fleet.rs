@@ -16,7 +16,7 @@ use crate::support::{Ended, Station};
 use crate::templates::{create_fleet, with_what_a_fleet_needs};
 
 /// A station whose template and claim are made.
-async fn fleet() -> Station {
+pub(crate) async fn fleet() -> Station {
     let station = with_what_a_fleet_needs().await;
     create_fleet(&station, &[]).await;
     station.run("create-claim", &["fleet"]).await.ok();

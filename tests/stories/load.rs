@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::fleet::fleet;
 use crate::local_core::{point_at, serve, signal};
+use crate::pipeline::consumer;
 use crate::support::{Ended, Folder, Station};
 
 /// A station with the policy of load-test devices, and a registered CA `root` whose template names it.
@@ -444,6 +446,73 @@ async fn what_cannot_be_run_is_refused_before_anything_starts() {
             .stderr
             .contains("none of 2 devices got in: gave up: cannot reach the endpoint")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_claims_gives_every_device_an_identity() {
+    let station = fleet().await;
+    let flags = ["claim-storm", "--publishers", "8", "--template", "fleet"];
+    let arguments = [
+        "--parameter",
+        "License={index}",
+        "--out",
+        "claims",
+        "--output",
+        "json",
+    ];
+    let claims = outcome(loadtest(&station, &[&["run"], &flags[..], &arguments].concat()).await);
+    let expected = [("claimed", 8), ("connects", 8), ("failedDevices", 0)];
+    counts(&claims, &expected);
+    assert_eq!(claims["latencies"]["claim"]["count"], 8);
+    let things = station.core.account().snapshot().things.len();
+    assert_eq!(things, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_through_the_rule_into_the_queue_is_counted_there() {
+    let station = station().await;
+    let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/cloudformation");
+    std::fs::create_dir_all(station.folder.path("stack/etc/cloudformation")).expect("a folder");
+    std::fs::create_dir_all(station.folder.path("stack/target/lambda")).expect("a folder");
+    let template = station.folder.path("stack/etc/cloudformation/sqs.yaml");
+    std::fs::copy(etc.join("sqs.yaml"), template).expect("copied");
+    let package = station.folder.path("stack/target/lambda/process-queue.zip");
+    std::fs::write(package, consumer()).expect("written");
+    let deploy = ["stack/etc/cloudformation/sqs.yaml", "--stack", "pipeline"];
+    station.run("deploy", &deploy).await.ok();
+    // The load test is the consumer.
+    station.run("queue", &["pause"]).await.ok();
+    let flags = ["pipeline", "--publishers", "5", "--subscribers", "2"];
+    let arguments = [
+        "--setup",
+        "--duration",
+        "3s",
+        "--out",
+        "pipeline",
+        "--output",
+        "json",
+    ];
+    let found = outcome(loadtest(&station, &[&["run"], &flags[..], &arguments].concat()).await);
+    let expected = [("published", 15), ("forwarded", 30), ("queued", 30)];
+    counts(&found, &expected);
+    assert_eq!(found["queueLost"], 0);
+    assert_eq!(found["latencies"]["queue"]["count"], 30);
+    let missing = ["run", "pipeline", "--setup", "--out", "none"];
+    station
+        .run(
+            "deploy",
+            &[
+                "stack/etc/cloudformation/sqs.yaml",
+                "--stack",
+                "pipeline",
+                "--delete",
+                "--yes",
+            ],
+        )
+        .await
+        .ok();
+    let said = loadtest(&station, &missing).await.fails(4);
+    assert!(said.contains("loadtestQueue"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
