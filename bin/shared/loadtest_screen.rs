@@ -59,7 +59,7 @@ impl Progress {
         if let Some(panel) = &self.panel {
             panel.set(self.lines(tick));
         } else if entered || self.ticks.is_multiple_of(EVERY) {
-            self.common.say(self.line());
+            self.common.say(self.line() + &trouble(tick));
         }
         self.ticks += 1;
     }
@@ -119,7 +119,7 @@ impl Progress {
                 self.warning()
             ),
         ];
-        lines.join("\n")
+        lines.join("\n") + &trouble(tick)
     }
 
     fn warning(&self) -> String {
@@ -127,5 +127,13 @@ impl Progress {
             Some(why) => format!("; warning: the generator is the limit: {why}"),
             None => String::new(),
         }
+    }
+}
+
+/// What most attempts and connections ended by that did not end as they should.
+fn trouble(tick: &Tick<'_>) -> String {
+    match tick.endings.iter().max_by_key(|(_, count)| **count) {
+        Some((ending, count)) => format!("; {count} times: {ending}"),
+        None => String::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! What the devices measured, gathered once a second.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,6 +32,8 @@ pub struct Tick<'a> {
     pub latencies: &'a Histograms,
     /// All that was counted so far.
     pub counts: &'a Counts,
+    /// How connections and attempts ended so far, and how often.
+    pub endings: &'a BTreeMap<String, u64>,
     /// What the run does: connecting, publishing, draining.
     pub phase: &'static str,
     /// Devices of this process.
@@ -214,6 +217,7 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             length: length as f64 / 1e6,
             latencies: &self.interval.histograms,
             counts: &self.totals.counts,
+            endings: &self.totals.endings,
             phase: self.phase,
             devices: self.devices,
             load,

@@ -140,6 +140,7 @@ pub(crate) mod tests {
                 length,
                 second: &second,
                 latencies: &latencies,
+                endings: &std::collections::BTreeMap::new(),
                 counts: &counts,
                 phase: "publishing",
                 devices: 102,
