@@ -32,7 +32,15 @@ pub(super) async fn consume(
         .parse()
         .map_err(|error| Failure::new(Class::Configuration, format!("queue.name: {error}")))?;
     // Looked at here, so that a queue that is not there is said before anything starts.
-    Cloud::connect(settings).await?.queue(&name).await?;
+    Cloud::connect(settings)
+        .await?
+        .queue(&name)
+        .await
+        .map_err(|error| {
+            Failure::from(error)
+                .context(format!("cannot use the queue {name}"))
+                .hint("deploy sqs makes it, with its rule; queue.name of the scenario says which")
+        })?;
     let (sender, bodies) = mpsc::unbounded_channel();
     let (settings, common) = (settings.clone(), common.clone());
     // A thread of its own, with connections of its own: the fleet's threads have enough to do.

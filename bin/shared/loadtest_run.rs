@@ -152,15 +152,15 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
     .await?;
     let trust = flags.endpoint.trust()?;
     let network = Network::new(&endpoint, &trust, &Alpn::ByPort, None, &Clock::default())?;
-    if flags.setup && scenario.identities == Origin::Files {
-        setup::before_run(&scenario, &flags.ca, common).await?;
-    }
-    let identities = identities(&scenario, shard, &flags.ca, common).await?;
     let claim = flags.claim.claim(&scenario, &endpoint, &trust, common)?;
     let queue = match &scenario.queue {
         None => None,
         Some(queue) => Some(queue::consume(&queue.name, &flags.ca.cloud, common).await?),
     };
+    if flags.setup && scenario.identities == Origin::Files {
+        setup::before_run(&scenario, &flags.ca, common).await?;
+    }
+    let identities = identities(&scenario, shard, &flags.ca, common).await?;
     let run = flags
         .part
         .run

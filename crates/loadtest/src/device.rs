@@ -230,12 +230,11 @@ impl Device {
         }
         let started = Instant::now();
         let version = connect.version.into();
-        let greeting = greet(
-            &mut stream,
-            &self.member.name,
-            version,
-            connect.keep_alive.0,
-        );
+        let name = match &self.thing {
+            Some(thing) => thing.as_str(),
+            None => &self.member.name,
+        };
+        let greeting = greet(&mut stream, name, version, connect.keep_alive.0);
         timeout_at(deadline, greeting)
             .await
             .unwrap_or_else(|_| {
@@ -326,8 +325,7 @@ async fn greet(
     };
     sent.await
         .map_err(|error| Closed::of(&error, Stage::Connack))?;
-    // One byte after the other would be enough: nothing may follow before CONNACK but what a session had kept, and it is a
-    // clean one.
+    // Nothing follows CONNACK before something is asked for: the session is a clean one.
     let mut read = Vec::with_capacity(64);
     loop {
         let mut chunk = [0; 256];

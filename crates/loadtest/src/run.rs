@@ -180,6 +180,8 @@ impl Course {
         };
         self.window = Some(window);
         gatherer.window = Some(window);
+        // The first messages are due at the very moment: what is counted before is counted here.
+        let before = gatherer.totals.counts;
         phase.send_replace(Phase::Publishing(window));
         gatherer.phase = "publishing";
         let published = async {
@@ -188,7 +190,10 @@ impl Course {
         gatherer.during(published, stop).await?;
         gatherer.tick();
         gatherer.measured = true;
-        self.at_start = Some(gatherer.totals.counts);
+        self.at_start = Some(match scenario.warm_up.micros() {
+            0 => before,
+            _ => gatherer.totals.counts,
+        });
         self.cpu_at_start = Some(cpu_time());
         let ended = gatherer
             .during(sleep_until(clock.instant(window.until)), stop)
