@@ -289,6 +289,56 @@ async fn a_broker_that_stops_for_two_seconds_is_seen_in_the_percentiles() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_dies_in_the_middle_and_comes_back_is_a_gap_and_no_end() {
+    let mut folder = Folder::new();
+    let (core, port) = serve(&folder, &["--data", "core"]);
+    point_at(&mut folder, &port);
+    prepare(&folder, "root");
+    let flags = ["--publishers", "5", "--subscribers", "1", "--qos", "1"];
+    folder
+        .run("loadtest", &[&["setup"], &flags[..]].concat())
+        .ok();
+    let toml = "duration = \"8s\"\n[publish]\nrate = 2.0\n[connect]\nbackOff = \"200ms\"\nmaxBackOff = \"1s\"\n";
+    std::fs::write(folder.path("gap.toml"), toml).expect("written");
+    let run = ["run", "gap.toml", "--out", "gap", "--output", "json"];
+    let mut child = folder
+        .command("loadtest", &[&run[..], &flags].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the load test starts");
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let publishing = said.any(|line| line.is_ok_and(|line| line.contains("publishing")));
+    assert!(publishing, "it begins to publish");
+    std::thread::spawn(move || said.for_each(drop));
+    let endpoint = folder.variable("AWS_IOT_ENDPOINT");
+    let (_, mqtt) = endpoint.rsplit_once(':').expect("a port");
+    core.kill();
+    let again = ["serve", "--control-port", &port, "--mqtt-port", mqtt];
+    let mut again = folder
+        .command("iot-local", &[&again[..], &["--data", "core"]].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the core starts again");
+    let gap = outcome(folder.finish(child));
+    signal(&again, "TERM");
+    let _ = again.wait();
+    // Everybody was lost and came back; at QoS 1 every message arrived at the broker, some twice.
+    counts(
+        &gap,
+        &[
+            ("published", 80),
+            ("acknowledged", 80),
+            ("disconnects", 6),
+            ("failedDevices", 0),
+        ],
+    );
+    assert_eq!(gap["latencies"]["reconnect"]["count"], 6, "{gap:#}");
+    assert!(gap["counts"]["connects"].as_u64() >= Some(12), "{gap:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_of_a_fleet_are_merged_to_what_one_would_have_found() {
     let station = station().await;
     let flags = ["--publishers", "8", "--subscribers", "4"];

@@ -169,6 +169,12 @@ impl Folder {
         self.environment.push((name.to_owned(), value.into()));
     }
 
+    /// A variable of the environment that programs start with here.
+    pub(crate) fn variable(&self, name: &str) -> String {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
     /// A program, ready to start in this folder with nothing of the caller's environment.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, name: &str, arguments: &[S]) -> Command {
         let mut command = Command::new(program(name));

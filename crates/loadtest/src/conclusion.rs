@@ -1,7 +1,7 @@
 //! The end of a run: what was gathered becomes its outcome.
 
 use crate::gatherer::{Gatherer, expected_in_queue};
-use crate::measure::Latency;
+use crate::measure::{Latency, MOST_LAG, MOST_LOAD};
 use crate::outcome::{Expected, Generator, Outcome, Rates, SCHEMA, Shard, Summary};
 use crate::run::Course;
 use crate::scenario::Scenario;
@@ -109,11 +109,6 @@ impl Concluded {
 
 /// From this on a difference between two clocks is a step, in microseconds.
 const STEP: u64 = 100_000;
-/// The generator is the limit when it used more of its threads' time than this,
-const MOST_LOAD: f64 = 0.8;
-/// or when a hundredth of the messages left this much late, in microseconds.
-const MOST_LAG: u64 = 10_000;
-
 /// What a scenario asks of a system, this shard's part of it.
 fn expected(scenario: &Scenario, shard: Option<Shard>) -> Expected {
     let rate = match scenario.publishes() {

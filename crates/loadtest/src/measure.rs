@@ -118,6 +118,11 @@ impl fmt::Display for Latency {
     }
 }
 
+/// This program is the limit when it uses more of its threads' time than this,
+pub(crate) const MOST_LOAD: f64 = 0.8;
+/// or when a hundredth of the messages leaves this late, in microseconds.
+pub(crate) const MOST_LAG: u64 = 10_000;
+
 /// Longest latency that is told from longer ones: an hour, in microseconds.
 pub(crate) const LONGEST: u64 = 3_600_000_000;
 /// Significant digits of a histogram.

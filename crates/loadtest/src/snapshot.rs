@@ -2,7 +2,7 @@
 
 use crate::assertion::main_latency;
 use crate::gatherer::Tick;
-use crate::measure::{Counts, Histograms, Latency};
+use crate::measure::{Counts, Histograms, Latency, MOST_LAG, MOST_LOAD};
 use crate::outcome::Rates;
 use crate::scenario::Scenario;
 
@@ -99,11 +99,6 @@ impl Snapshot {
         }
     }
 }
-
-/// From this share of its threads' time on, or when a hundredth of the messages leaves this many microseconds late, this
-/// program is the limit.
-const MOST_LOAD: f64 = 0.8;
-const MOST_LAG: u64 = 10_000;
 
 #[cfg(test)]
 pub(crate) mod tests {
