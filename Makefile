@@ -127,6 +127,8 @@ bench: programs ## measure us and the peers side by side
 	$(CARGO) bench --locked --package jitp-bench --bench pipeline -- --consumer $(TARGET_DIR)/release/process-queue
 	tests/interop/setup.sh mosquitto
 	$(CARGO) bench --locked --workspace --bench broker
+	tests/interop/setup.sh node
+	$(CARGO) bench --locked --package jitp-bench --bench loadtest -- --node $(abspath $(TARGET_DIR))/interop/node
 	tests/witnesses/run.sh calls
 	$(CARGO) bench --locked --workspace --bench control
 

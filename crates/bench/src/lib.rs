@@ -3,6 +3,7 @@
 //! The device speaks mutual TLS with settings that do not depend on the server, and MQTT packets by `jitp-wire`.
 
 pub mod local_core;
+pub mod mosquitto;
 pub mod process;
 
 use std::io;

@@ -107,7 +107,7 @@ const IDLE: usize = ROWS.len() - 1;
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let Some(mosquitto) = servers::mosquitto_version() else {
+    let Some(mosquitto) = jitp_bench::mosquitto::version() else {
         println!("mosquitto is missing; remedy: sudo apt-get install mosquitto");
         return Ok(());
     };

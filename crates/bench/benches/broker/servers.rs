@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use jitp_core::ca::CertificateAuthority;
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
 use jitp_wire::Version;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::task::JoinSet;
 
+use jitp_bench::mosquitto::Mosquitto;
 use jitp_bench::process::Process;
 use jitp_bench::{Device, Dialler, Result, program};
 
@@ -44,7 +44,6 @@ impl Lab {
         let dir = folder.path();
         run(Command::new(program(programs, "create-root")?).current_dir(dir))?;
         let ca = Store::open(dir)?.load_ca(&"root".parse::<CaName>()?)?;
-        write_server_identity(dir)?;
         Ok(Self {
             devices: issue(&ca, devices)?,
             folder,
@@ -98,50 +97,14 @@ impl Lab {
         Ok(Server { process, diallers })
     }
 
-    /// Debian's mosquitto with everything off that is not asked for: persistence, logs, $SYS, access lists. Queues
-    /// are unlimited, so that no message is dropped, and 100 messages may be in flight, as at AWS.
     fn mosquitto(&self) -> Result<Server> {
-        let dir = self.folder.path();
-        // Free now, and nobody else here asks for ports in between.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        let config = dir.join("mosquitto.conf");
-        fs::write(
-            &config,
-            format!(
-                "listener {port} 127.0.0.1\n\
-                 cafile {dir}/root.ca.pem\n\
-                 certfile {dir}/server.pem\n\
-                 keyfile {dir}/server.key\n\
-                 require_certificate true\n\
-                 allow_anonymous true\n\
-                 tls_version tlsv1.3\n\
-                 persistence false\n\
-                 log_type none\n\
-                 sys_interval 0\n\
-                 max_inflight_messages 100\n\
-                 max_queued_messages 0\n\
-                 user root\n",
-                dir = dir.display()
-            ),
-        )?;
-        // The local core sends no session tickets; mosquitto has no setting for them, OpenSSL has.
-        let openssl = dir.join("openssl.cnf");
-        fs::write(
-            &openssl,
-            "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\nNumTickets = 0\n",
-        )?;
-        let process = Process::start(
-            Command::new(mosquitto_program())
-                .arg("-c")
-                .arg(&config)
-                .env("OPENSSL_CONF", &openssl)
-                .stderr(Stdio::null()),
-        )?;
-        wait_for(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-        let root = fs::read_to_string(dir.join("server-root.pem"))?;
-        let diallers = self.diallers(&root, port)?;
+        let Mosquitto {
+            process,
+            address,
+            root_file,
+        } = Mosquitto::start(self.folder.path())?;
+        let root = fs::read_to_string(root_file)?;
+        let diallers = self.diallers(&root, address.port())?;
         Ok(Server { process, diallers })
     }
 
@@ -154,41 +117,10 @@ impl Lab {
     }
 }
 
-/// The version of the mosquitto there is; none when there is none.
-pub(crate) fn mosquitto_version() -> Option<String> {
-    let output = Command::new(mosquitto_program()).arg("-h").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().next().map(str::to_owned)
-}
-
-/// Debian keeps daemons where ordinary users do not look.
-fn mosquitto_program() -> PathBuf {
-    let system = Path::new("/usr/sbin/mosquitto");
-    if system.exists() {
-        system.to_owned()
-    } else {
-        PathBuf::from("mosquitto")
-    }
-}
-
 fn issue(ca: &CertificateAuthority, count: usize) -> Result<Vec<Device>> {
     (0..count)
         .map(|number| Device::issue(ca, &format!("bench-{number:04}")))
         .collect()
-}
-
-/// A server certificate of the kind the local core makes for itself: P-256, signed by a P-256 root of its own.
-fn write_server_identity(dir: &Path) -> Result<()> {
-    let mut root = CertificateParams::new(Vec::new())?;
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let certificate =
-        CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &root)?;
-    fs::write(dir.join("server-root.pem"), root.pem())?;
-    fs::write(dir.join("server.pem"), certificate.pem())?;
-    fs::write(dir.join("server.key"), key.serialize_pem())?;
-    Ok(())
 }
 
 /// Connects every device until it is served.
@@ -237,17 +169,4 @@ fn run(command: &mut Command) -> Result<String> {
         return Err(format!("{command:?} failed: {stderr}").into());
     }
     Ok(String::from_utf8(output.stdout)?)
-}
-
-fn wait_for(address: SocketAddr) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        match TcpStream::connect(address) {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() > deadline => {
-                return Err(format!("nobody listens on {address}: {error}").into());
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
 }
