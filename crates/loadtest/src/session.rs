@@ -667,8 +667,8 @@ impl State<'_> {
     }
 }
 
-/// Timers are set no further than a week.
-const FAR: Micros = 7 * 86_400 * 1_000_000;
+/// Timers are set no further than a year from the start: no run is that long.
+const FAR: Micros = 365 * 86_400 * 1_000_000;
 
 fn malformed(error: WireError) -> End {
     End::Lost(Closed::Protocol {
