@@ -10,13 +10,13 @@ use jitp_cli::{
 };
 use jitp_cloud::Cloud;
 use jitp_core::failure::Class;
-use jitp_core::mqtt::{Alpn, Clock, Endpoint, Network, Trust, Version};
+use jitp_core::mqtt::{Alpn, Clock, Endpoint, Network};
 use jitp_core::names::{TemplateName, ThingName};
 use jitp_core::store::Store;
 use jitp_loadtest::quota::{Quantity, charges, proposals, quantities};
 use jitp_loadtest::{
-    Assertion, Claim, Files, Fresh, Held, Identities, Matching, MqttVersion, Origin, Outcome, Plan,
-    Report, Scenario, Shard, make_room, names,
+    Assertion, Claim, Files, Fresh, Held, Identities, Matching, Origin, Outcome, Plan, Report,
+    Scenario, Shard, make_room, names,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -152,7 +152,7 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
     .await?;
     let trust = flags.endpoint.trust()?;
     let network = Network::new(&endpoint, &trust, &Alpn::ByPort, None, &Clock::default())?;
-    let claim = flags.claim.claim(&scenario, &endpoint, &trust, common)?;
+    let claim = flags.claim.claim(&scenario, common)?;
     let queue = match &scenario.queue {
         None => None,
         Some(queue) => Some(queue::consume(&queue.name, &flags.ca.cloud, common).await?),
@@ -342,13 +342,7 @@ async fn identities(
 
 impl ClaimFlags {
     /// How devices get their identity by claim; none where they do not.
-    fn claim(
-        &self,
-        scenario: &Scenario,
-        endpoint: &Endpoint,
-        trust: &Trust,
-        common: &Common,
-    ) -> Result<Option<Claim>> {
+    fn claim(&self, scenario: &Scenario, common: &Common) -> Result<Option<Claim>> {
         if scenario.identities != Origin::Claim {
             return Ok(None);
         }
@@ -375,8 +369,6 @@ impl ClaimFlags {
             .hint(format!("create-claim {name}, or name another with --claim")));
         };
         Ok(Some(Claim {
-            endpoint: endpoint.clone(),
-            trust: trust.clone(),
             identity: mqtt_identity(&identity)?,
             template: template.clone(),
             parameters: self
@@ -384,10 +376,6 @@ impl ClaimFlags {
                 .iter()
                 .map(|parameter| (parameter.name.clone(), parameter.value.clone()))
                 .collect(),
-            version: match scenario.connect.version {
-                MqttVersion::V3 => Version::V311,
-                MqttVersion::V5 => Version::V5,
-            },
         }))
     }
 }

@@ -4,31 +4,25 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jitp_core::ca::{KeyType, PrivateKey};
-use jitp_core::claim::{ClaimError, Exchange, Format, Operation, Patience, client_id};
+use jitp_core::claim::{ClaimError, Exchange, Format, Operation, Patience};
 use jitp_core::csr::SigningRequest;
-use jitp_core::mqtt::{
-    Closed, Endpoint, Identity, MqttError, Options, Retry, Session, Trust, Version,
-};
+use jitp_core::mqtt::Identity;
 use jitp_core::names::{TemplateName, ThingName};
 
+use crate::asking::Asking;
+use crate::endings::Missed;
 use crate::payload::topic;
 
-/// How devices get their identity by claim. The exchange itself is the one of `fleet-provision`; the device then connects
-/// as every other of the fleet.
+/// How devices get their identity by claim. What is asked and answered is what `fleet-provision` asks; the connection is
+/// made as every other of the fleet.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// Where.
-    pub endpoint: Endpoint,
-    /// Roots for the server's certificate.
-    pub trust: Trust,
     /// The claim certificate, which all devices share.
     pub identity: Identity,
     /// Provisioning template.
     pub template: TemplateName,
     /// What it is told of each device; `{device}` and `{index}` stand for the device's.
     pub parameters: BTreeMap<String, String>,
-    /// MQTT version.
-    pub version: Version,
 }
 
 /// What a device got.
@@ -38,61 +32,42 @@ pub(crate) struct Claimed {
 }
 
 impl Claim {
-    /// One exchange: key, certificate for it, registration.
-    pub(crate) async fn identity(
+    /// The exchange on a connection that was made with the claim: key, certificate for it, registration.
+    pub(crate) async fn exchange(
         &self,
-        name: &str,
+        connection: Asking,
+        device: &ThingName,
         index: u32,
         patience: Duration,
-    ) -> Result<Claimed, Closed> {
-        self.exchange(name, index, patience)
+    ) -> Result<Claimed, Missed> {
+        self.ask(connection, device, index, patience)
             .await
-            .map_err(|error| match error {
-                Failed::Mqtt(error) => Closed::Protocol {
-                    detail: format!("with the claim: {error}"),
-                },
-                Failed::Other(detail) => Closed::Protocol { detail },
-            })
+            .map_err(|Failed(why)| Missed::Identity(format!("with the claim: {why}")))
     }
 
-    async fn exchange(
+    async fn ask(
         &self,
-        name: &str,
+        connection: Asking,
+        device: &ThingName,
         index: u32,
         patience: Duration,
     ) -> Result<Claimed, Failed> {
-        let device: ThingName = name.parse().map_err(other)?;
-        let mut options = Options::new(
-            self.endpoint.clone(),
-            client_id(&device),
-            self.identity.clone(),
-            self.trust.clone(),
-        );
-        options.version = self.version;
-        options.retry = Retry {
-            total_timeout: patience,
-            attempt_timeout: Retry::default().attempt_timeout.min(patience),
-            ..Retry::default()
-        };
-        let session = Session::connect(options, |_| {})
-            .await
-            .map_err(Failed::Mqtt)?;
         let patience = Patience {
             request: patience,
             ..Patience::default()
         };
         let create = Operation::CreateCertificateFromCsr;
         let mut exchange =
-            Exchange::open(session, &self.template, create, Format::Json, patience).await?;
+            Exchange::open(connection, &self.template, create, Format::Json, patience).await?;
         let key = PrivateKey::generate(KeyType::default()).map_err(other)?;
-        let request = SigningRequest::create(&key, &device).map_err(other)?;
+        let request = SigningRequest::create(&key, device).map_err(other)?;
         let issued = exchange
             .certificate_from_csr(request.pem(), &key, |_, _| {})
             .await?;
         let parameters = self
             .parameters
             .iter()
-            .map(|(parameter, value)| (parameter.clone(), topic(value, name, index)))
+            .map(|(parameter, value)| (parameter.clone(), topic(value, device.as_str(), index)))
             .collect();
         let registered = exchange
             .register(&issued.token, &parameters, |_, _| {})
@@ -108,17 +83,15 @@ impl Claim {
     }
 }
 
-enum Failed {
-    Mqtt(MqttError),
-    Other(String),
-}
+/// Why it did not come to an identity.
+struct Failed(String);
 
 impl From<ClaimError> for Failed {
     fn from(error: ClaimError) -> Self {
-        Self::Other(error.to_string())
+        other(error)
     }
 }
 
 fn other(error: impl std::fmt::Display) -> Failed {
-    Failed::Other(error.to_string())
+    Failed(error.to_string())
 }

@@ -10,7 +10,6 @@ use crate::usage::{cpu_time, peak_memory};
 
 /// A run that is over.
 pub(crate) struct Concluded {
-    pub(crate) endpoint: String,
     pub(crate) shard: Option<Shard>,
     pub(crate) threads: usize,
     /// Why it ended before its time.
@@ -78,7 +77,7 @@ impl Concluded {
         Outcome {
             schema: SCHEMA,
             run: shared.run.clone(),
-            endpoint: self.endpoint,
+            endpoint: shared.endpoint.clone(),
             shard: self.shard,
             started_at: clock.unix(shared.connect_from) / 1000,
             published_from: self

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jitp_core::claim::client_id;
 use jitp_core::mqtt::{Closed, Entrance, Reason, Stage, open_tcp};
 use jitp_core::names::ThingName;
 use jitp_wire::{ClientConnect, Frames, FromServer, Version, decode_from_server, encode_connect};
@@ -18,8 +19,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use crate::asking::Asking;
 use crate::clock::Micros;
-use crate::endings::{ending, is_provisioning, reason};
+use crate::endings::{Missed, ending, reason};
 use crate::fleet::Member;
 use crate::integrity::Seen;
 use crate::measure::Latency;
@@ -146,15 +148,15 @@ impl Device {
             let began = self.shared.clock.now();
             let mut phase = self.phase.clone();
             let outcome = unless_it_ends(&mut phase, self.attempt(attempt, give_up)).await?;
-            let closed = match self.note(outcome, began, due, lost) {
+            let missed = match self.note(outcome, began, due, lost) {
                 Ok(stream) => return Some(stream),
-                Err(closed) => closed,
+                Err(missed) => missed,
             };
             let pause = wait.mul_f64(1.0 + self.random.random::<f64>() / 2.0);
             wait = (wait * 2).min(most);
             attempt += 1;
             if Instant::now() + pause >= give_up {
-                self.count_failure(format!("gave up: {}", ending(&closed)));
+                self.count_failure(format!("gave up: {}", missed.ending()));
                 return None;
             }
             unless_it_ends(&mut self.phase, sleep_until(Instant::now() + pause)).await?;
@@ -164,11 +166,11 @@ impl Device {
     /// Writes down how an attempt went.
     fn note<T>(
         &mut self,
-        outcome: Result<T, Closed>,
+        outcome: Result<T, Missed>,
         began: Micros,
         due: Micros,
         lost: bool,
-    ) -> Result<T, Closed> {
+    ) -> Result<T, Missed> {
         let now = self.shared.clock.now();
         let mut recorder = self.shared.recorders.mine();
         recorder.counts.attempts += 1;
@@ -185,15 +187,15 @@ impl Device {
                 histograms.record(kind, now.saturating_sub(due));
                 self.served = true;
             }
-            Err(closed) if !self.served && is_provisioning(closed) => {
+            Err(missed) if !self.served && missed.is_provisioning() => {
                 recorder.counts.provisioning_closes += 1;
                 recorder
                     .histograms
                     .record(Latency::ProvisioningClose, now - began);
             }
-            Err(closed) => {
+            Err(missed) => {
                 recorder.counts.failed_attempts += 1;
-                *recorder.endings.entry(ending(closed)).or_default() += 1;
+                *recorder.endings.entry(missed.ending()).or_default() += 1;
             }
         }
         outcome
@@ -205,23 +207,38 @@ impl Device {
         *recorder.endings.entry(ending).or_default() += 1;
     }
 
-    /// One attempt, from the address to CONNACK.
+    /// One attempt, from the address to CONNACK; by claim, from the claim to the device's own CONNACK.
     async fn attempt(
         &mut self,
         attempt: u32,
         give_up: Instant,
-    ) -> Result<TlsStream<TcpStream>, Closed> {
-        let shared = Arc::clone(&self.shared);
-        let connect = &shared.scenario.connect;
-        let deadline = give_up.min(Instant::now() + connect.attempt_timeout.0);
-        self.claim(deadline).await?;
+    ) -> Result<TlsStream<TcpStream>, Missed> {
+        let patience = self.shared.scenario.connect.attempt_timeout.0;
+        let deadline = give_up.min(Instant::now() + patience);
+        self.claim(attempt, deadline).await?;
         let entrance = self.entrance()?;
+        let name = match &self.thing {
+            Some(thing) => thing.as_str(),
+            None => &self.member.name,
+        };
+        self.open(&entrance, name, attempt, deadline).await
+    }
+
+    /// Opens a connection and greets the broker with this client id.
+    async fn open(
+        &self,
+        entrance: &Entrance,
+        client_id: &str,
+        attempt: u32,
+        deadline: Instant,
+    ) -> Result<TlsStream<TcpStream>, Missed> {
+        let shared = &self.shared;
         let addresses = shared.addresses.known(&shared.network, deadline).await?;
-        let address = addresses[(self.member.place + attempt) as usize % addresses.len()];
+        let address = addresses[(self.member.place as usize + attempt as usize) % addresses.len()];
         let began = shared.clock.now();
         let tcp = open_tcp(address, self.source(), deadline).await?;
         let opened = shared.clock.now();
-        let mut stream = shared.network.handshake(&entrance, tcp, deadline).await?;
+        let mut stream = shared.network.handshake(entrance, tcp, deadline).await?;
         let shaken = shared.clock.now();
         {
             let mut recorder = shared.recorders.mine();
@@ -229,32 +246,48 @@ impl Device {
             recorder.histograms.record(Latency::Tls, shaken - opened);
         }
         let started = Instant::now();
+        let connect = &shared.scenario.connect;
         let version = connect.version.into();
-        let name = match &self.thing {
-            Some(thing) => thing.as_str(),
-            None => &self.member.name,
-        };
-        let greeting = greet(&mut stream, name, version, connect.keep_alive.0);
-        timeout_at(deadline, greeting)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Closed::TimedOut {
-                    stage: Stage::Connack,
-                    waited: started.elapsed(),
-                })
+        let greeting = greet(&mut stream, client_id, version, connect.keep_alive.0);
+        timeout_at(deadline, greeting).await.unwrap_or_else(|_| {
+            Err(Closed::TimedOut {
+                stage: Stage::Connack,
+                waited: started.elapsed(),
             })
-            .map(|()| stream)
+        })?;
+        Ok(stream)
     }
 
     /// Gets an identity by claim, where that is how this fleet gets them and this device has none.
-    async fn claim(&mut self, deadline: Instant) -> Result<(), Closed> {
+    async fn claim(&mut self, attempt: u32, deadline: Instant) -> Result<(), Missed> {
         let shared = Arc::clone(&self.shared);
         let (Some(claim), None) = (&shared.claim, &self.entrance) else {
             return Ok(());
         };
+        let device: ThingName = self
+            .member
+            .name
+            .parse()
+            .map_err(|error| Missed::Identity(format!("{error}")))?;
+        let client_id = client_id(&device);
+        let entrance = shared.network.entrance(&claim.identity);
+        let stream = self.open(&entrance, &client_id, attempt, deadline).await?;
         let patience = deadline.saturating_duration_since(Instant::now());
-        let Member { name, index, .. } = &self.member;
-        let claimed = Box::pin(claim.identity(name, *index, patience)).await?;
+        let connection = Asking::new(
+            stream,
+            shared.scenario.connect.version.into(),
+            shared.endpoint.clone(),
+            client_id,
+            patience,
+        );
+        let exchange = claim.exchange(connection, &device, self.member.index, patience);
+        let claimed = timeout_at(deadline, Box::pin(exchange))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Missed::Identity(
+                    "with the claim: no answer in time".to_owned(),
+                ))
+            })?;
         shared.recorders.mine().counts.claimed += 1;
         self.entrance = Some(shared.network.entrance(&claimed.identity));
         self.thing = Some(claimed.thing);
@@ -262,7 +295,7 @@ impl Device {
     }
 
     /// The way in, kept only where it has to be.
-    fn entrance(&mut self) -> Result<Entrance, Closed> {
+    fn entrance(&mut self) -> Result<Entrance, Missed> {
         if let Some(entrance) = &self.entrance {
             return Ok(entrance.clone());
         }
@@ -270,7 +303,7 @@ impl Device {
         let identity = shared
             .identities
             .identity(self.member.place, &self.member.name)
-            .map_err(|detail| Closed::Tls { detail })?;
+            .map_err(Missed::Identity)?;
         let resumption = shared.scenario.connect.resumption;
         let entrance = match resumption {
             true => shared.network.resuming_entrance(&identity),

@@ -2,6 +2,36 @@
 
 use jitp_core::mqtt::{Closed, Reason, Stage};
 
+/// Why an attempt came to nothing.
+#[derive(Debug)]
+pub(crate) enum Missed {
+    /// The connection was not made, or ended.
+    Closed(Closed),
+    /// There was no identity to connect with: why, in a sentence.
+    Identity(String),
+}
+
+impl From<Closed> for Missed {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
+}
+
+impl Missed {
+    /// As it is counted.
+    pub(crate) fn ending(&self) -> String {
+        match self {
+            Self::Closed(closed) => ending(closed),
+            Self::Identity(why) => why.clone(),
+        }
+    }
+
+    /// Whether it is how just-in-time provisioning ends the first attempt of a device.
+    pub(crate) fn is_provisioning(&self) -> bool {
+        matches!(self, Self::Closed(closed) if is_provisioning(closed))
+    }
+}
+
 /// The ending as it is counted: without times, which would make every one another.
 pub(crate) fn ending(closed: &Closed) -> String {
     match closed {
@@ -13,7 +43,7 @@ pub(crate) fn ending(closed: &Closed) -> String {
 
 /// Whether an attempt of a device that was never served ended as just-in-time provisioning ends it: closed without
 /// CONNACK (developer guide, "Just-in-time provisioning").
-pub(crate) fn is_provisioning(closed: &Closed) -> bool {
+fn is_provisioning(closed: &Closed) -> bool {
     matches!(
         closed,
         Closed::Ended {

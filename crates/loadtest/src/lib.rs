@@ -2,6 +2,7 @@
 //!
 //! Open loop: the schedule does not wait for the system, and latencies are counted from when something was due.
 
+mod asking;
 mod assertion;
 mod claim;
 mod clock;

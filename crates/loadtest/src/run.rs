@@ -70,6 +70,7 @@ pub async fn run(
     let shared = Arc::new(Shared {
         template: Template::new(&plan.scenario)?,
         network: plan.network,
+        endpoint: plan.endpoint,
         addresses: Addresses::default(),
         identities: plan.identities,
         claim: plan.claim,
@@ -108,7 +109,6 @@ pub async fn run(
 
     let histograms = gatherer.totals.histograms.clone();
     let concluded = Concluded {
-        endpoint: plan.endpoint,
         shard: plan.shard,
         threads: plan.threads,
         ended_early,

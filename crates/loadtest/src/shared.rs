@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) scenario: Scenario,
     pub(crate) template: Template,
     pub(crate) network: Network,
+    /// `host:port`, for messages.
+    pub(crate) endpoint: String,
     pub(crate) addresses: Addresses,
     pub(crate) identities: Box<dyn Identities>,
     /// How devices get their identity, where they have none.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ca::PrivateKey,
     certificate::Certificate,
-    mqtt::{MqttError, Publish, Qos, Session},
+    mqtt::{Client, MqttError, Publish, Qos, Session},
     names::{TemplateName, ThingName},
 };
 
@@ -105,21 +105,21 @@ pub struct Registered {
 }
 
 /// The API on one connection.
-pub struct Exchange {
-    session: Session,
+pub struct Exchange<C = Session> {
+    session: C,
     template: TemplateName,
     format: Format,
     patience: Patience,
 }
 
-impl Exchange {
+impl<C: Client> Exchange<C> {
     /// Subscribes to the answers of RegisterThing and of the operation that is going to be asked for a certificate.
     /// AWS delivers them without it, but its guide wants it.
     ///
     /// # Errors
     /// When the subscription is refused, or the connection is lost for good.
     pub async fn open(
-        mut session: Session,
+        mut session: C,
         template: &TemplateName,
         create: Operation,
         format: Format,

@@ -1,6 +1,6 @@
 //! Fleet provisioning by claim, the device's side: a certificate that can only ask is exchanged for an identity.
 //!
-//! [`Exchange`] speaks AWS IoT's provisioning API on a [`Session`](crate::mqtt::Session) (developer guide, "Device
+//! [`Exchange`] speaks AWS IoT's provisioning API on a [`Client`](crate::mqtt::Client) (developer guide, "Device
 //! provisioning MQTT API"). [`provision`] runs the whole exchange for one device, so that it can be broken off at any
 //! point: until everything has been accepted and proved the device has what it had, and another run goes on.
 

@@ -8,6 +8,7 @@
 //! [`MqttError`] knows its place in the table of exit codes ([`Class`](crate::failure::Class)) and what to look at
 //! ([`Classified::hint`](crate::failure::Classified::hint)).
 
+mod client;
 mod dial;
 mod endpoint;
 mod error;
@@ -22,6 +23,7 @@ mod session;
 mod stream;
 mod trust;
 
+pub use client::Client;
 pub use dial::{Entrance, Network, open_tcp};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{MqttError, Tries};
