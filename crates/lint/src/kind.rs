@@ -91,6 +91,9 @@ pub(crate) fn lint(text: &str, settings: &Settings) -> Result<Vec<Located>, Lint
     let filled = fill(text, settings);
     let root = match read(&filled) {
         Ok(root) => root,
+        Err(_) if settings.kind.is_none() && is_kubernetes(&filled) => {
+            return Err(LintError::NotRecognized);
+        }
         Err(finding) => return Ok(vec![finding]),
     };
     let kind = settings.kind.or_else(|| match of(&root) {
@@ -118,6 +121,12 @@ pub(crate) fn lint(text: &str, settings: &Settings) -> Result<Vec<Located>, Lint
         Kind::Terraform => terraform::lint_resources(&root),
         Kind::TerraformOutput => terraform::lint_outputs(&root),
     })
+}
+
+/// Manifests of Kubernetes are often several documents in a file, which none of ours is.
+fn is_kubernetes(text: &str) -> bool {
+    let has = |member: &str| text.lines().any(|line| line.starts_with(member));
+    has("apiVersion:") && has("kind:")
 }
 
 /// A text with those of its placeholders filled in whose values are given; in CloudFormation they are parameters, and

@@ -217,6 +217,11 @@ fn files_of_their_own_are_told_by_what_stands_in_them() {
         );
     }
     assert_eq!(lint("{}", &settings(None)), Err(LintError::NotRecognized));
+    let manifests = "apiVersion: v1\nkind: ConfigMap\n---\napiVersion: batch/v1\nkind: Job\n";
+    assert_eq!(
+        lint(manifests, &settings(None)),
+        Err(LintError::NotRecognized)
+    );
     assert!(
         !lint("{}", &settings(Some(Kind::Policy)))
             .unwrap()
