@@ -18,29 +18,32 @@ const POLL: Duration = Duration::from_secs(5);
 /// Receipts under way at the same time: one alone takes a few hundred messages a second.
 const RECEIVERS: usize = 4;
 
+/// Looks whether there is a queue of this name.
+///
+/// # Errors
+/// When there is none, or it may not be asked for.
+pub(super) async fn find(name: &str, settings: &CloudSettings) -> Result<()> {
+    let name = queue_name(name)?;
+    let found = Cloud::connect(settings).await?.queue(&name).await;
+    found.map(drop).map_err(|error| {
+        Failure::from(error)
+            .context(format!("cannot use the queue {name}"))
+            .hint("deploy sqs makes it, with its rule; queue.name of the scenario says which")
+    })
+}
+
+fn queue_name(name: &str) -> Result<QueueName> {
+    name.parse()
+        .map_err(|error| Failure::new(Class::Configuration, format!("queue.name: {error}")))
+}
+
 /// Consumes the queue of this name until the program ends. Other consumers, an event source mapping among them, would take
 /// messages away: pause them (`queue pause`).
 ///
 /// # Errors
-/// When there is no such queue.
-pub(super) async fn consume(
-    name: &str,
-    settings: &CloudSettings,
-    common: &Common,
-) -> Result<Bodies> {
-    let name: QueueName = name
-        .parse()
-        .map_err(|error| Failure::new(Class::Configuration, format!("queue.name: {error}")))?;
-    // Looked at here, so that a queue that is not there is said before anything starts.
-    Cloud::connect(settings)
-        .await?
-        .queue(&name)
-        .await
-        .map_err(|error| {
-            Failure::from(error)
-                .context(format!("cannot use the queue {name}"))
-                .hint("deploy sqs makes it, with its rule; queue.name of the scenario says which")
-        })?;
+/// When it is no name of a queue.
+pub(super) fn consume(name: &str, settings: &CloudSettings, common: &Common) -> Result<Bodies> {
+    let name = queue_name(name)?;
     let (sender, bodies) = mpsc::unbounded_channel();
     let (settings, common) = (settings.clone(), common.clone());
     // A thread of its own, with connections of its own: the fleet's threads have enough to do.

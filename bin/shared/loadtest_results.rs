@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jitp_cli::{Common, Failure, OutputFormat, Report, Result};
 use jitp_core::failure::Class;
+use jitp_core::store::write_file;
 use jitp_loadtest::{
     HdrLog, Held, LATENCIES, Outcome, PlotError, RESULT, Report as Reported, Tick,
 };
@@ -111,10 +112,9 @@ impl Results {
     /// # Errors
     /// When something cannot be written.
     pub(super) fn publish(mut self, report: &Reported<'_>, common: &Common) -> Result<()> {
-        if let Some(failure) = self.failed.take() {
-            return Err(failure);
-        }
-        self.write_files(report)?;
+        // Files first, so that whoever reads the answer finds them; the answer in any case.
+        let written = self.failed.take().map_or(Ok(()), Err);
+        let written = written.and_then(|()| self.write_files(report));
         let mut reporter = common.reporter();
         match common.output {
             OutputFormat::Json => reporter.line(&Whole {
@@ -128,6 +128,7 @@ impl Results {
                 }
             }
         }
+        written?;
         let page = self.folder.join(PAGE);
         common.say(format!(
             "{}; see {}",
@@ -138,10 +139,9 @@ impl Results {
     }
 
     fn write_files(&self, report: &Reported<'_>) -> Result<()> {
-        let write = |name: &str, bytes: &[u8]| {
+        let write = |name: &str, bytes: &[u8]| -> Result<()> {
             let path = self.folder.join(name);
-            fs::write(&path, bytes)
-                .map_err(|error| Failure::io(&format!("cannot write {}", path.display()), &error))
+            Ok(write_file(&path, bytes)?)
         };
         let drawn = |error: PlotError| {
             Failure::new(

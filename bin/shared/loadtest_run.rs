@@ -153,19 +153,25 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
     let trust = flags.endpoint.trust()?;
     let network = Network::new(&endpoint, &trust, &Alpn::ByPort, None, &Clock::default())?;
     let claim = flags.claim.claim(&scenario, common)?;
-    let queue = match &scenario.queue {
-        None => None,
-        Some(queue) => Some(queue::consume(&queue.name, &flags.ca.cloud, common).await?),
-    };
+    if let Some(queue) = &scenario.queue {
+        queue::find(&queue.name, &flags.ca.cloud).await?;
+    }
     if flags.setup && scenario.identities == Origin::Files {
         setup::before_run(&scenario, &flags.ca, common).await?;
     }
-    let identities = identities(&scenario, shard, &flags.ca, common).await?;
+    let identities =
+        identities(&scenario, flags.scenario.called(), shard, &flags.ca, common).await?;
     let run = flags
         .part
         .run
         .unwrap_or_else(|| format!("{:016x}", rand_id()));
+    let mut progress = Progress::show(&run, &scenario, flags.metrics, common).await?;
     let mut results = Results::prepare(flags.out, flags.pictures)?;
+    // Last, since what is received is deleted.
+    let queue = match &scenario.queue {
+        None => None,
+        Some(queue) => Some(queue::consume(&queue.name, &flags.ca.cloud, common)?),
+    };
     let plan = Plan {
         scenario,
         network,
@@ -179,11 +185,15 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
         run,
         threads: threads(),
     };
-    let mut progress = Progress::show(&plan.run, &plan.scenario, flags.metrics, common).await?;
     let mut stopped_by = None;
     let stop = async {
         let exit = signals.next().await;
         stopped_by = Some(exit);
+        // The second ends it at once, whatever it does.
+        tokio::spawn(async move {
+            let exit = signals.next().await;
+            std::process::exit(exit as i32);
+        });
         "it was interrupted".to_owned()
     };
     let run = jitp_loadtest::run(plan, stop, |tick| {
@@ -297,6 +307,7 @@ async fn protect(
 /// Keys and certificates of this process's devices.
 async fn identities(
     scenario: &Scenario,
+    called: &str,
     shard: Option<Shard>,
     ca: &CaFlags,
     common: &Common,
@@ -317,8 +328,8 @@ async fn identities(
                     ),
                 )
                 .hint(format!(
-                    "loadtest setup {} --publishers {} --subscribers {} --ca {}",
-                    scenario.name, scenario.publishers, scenario.subscribers, ca.ca
+                    "make them, with the same --dir and the CA that is registered: loadtest setup {called} --publishers {} --subscribers {}",
+                    scenario.publishers, scenario.subscribers
                 ))),
             }
         }
@@ -448,12 +459,23 @@ fn run_id(text: &str) -> std::result::Result<String, String> {
 /// A moment as Unix time in milliseconds.
 fn start_at(text: &str) -> std::result::Result<u64, String> {
     if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(seconds.saturating_mul(1000));
+        return soon(seconds.saturating_mul(1000));
     }
     let moment = OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "write it as 2026-12-01T12:00:00Z, or as Unix time in seconds".to_owned())?;
-    u64::try_from(moment.unix_timestamp_nanos() / 1_000_000)
-        .map_err(|_| "it is before 1970".to_owned())
+    let moment = u64::try_from(moment.unix_timestamp_nanos() / 1_000_000)
+        .map_err(|_| "it is before 1970".to_owned())?;
+    soon(moment)
+}
+
+/// A moment that is not further away than a week.
+fn soon(moment: u64) -> std::result::Result<u64, String> {
+    const WEEK: i128 = 7 * 86_400 * 1000;
+    let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    match i128::from(moment) > now + WEEK {
+        true => Err("it is more than a week away".to_owned()),
+        false => Ok(moment),
+    }
 }
 
 fn matching(text: &str) -> std::result::Result<Matching, String> {

@@ -109,6 +109,11 @@ enum OriginFlag {
 }
 
 impl ScenarioFlags {
+    /// What the scenario is called on the command line.
+    pub(super) fn called(&self) -> &str {
+        &self.scenario
+    }
+
     /// The scenario, changed as the flags say.
     ///
     /// # Errors

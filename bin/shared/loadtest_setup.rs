@@ -11,7 +11,7 @@ use jitp_core::failure::Class;
 use jitp_core::names::CaName;
 use jitp_core::store::{Store, write_file};
 use jitp_issuing::{Batch, Format, Item, Layout, Plan, Source, Target, What};
-use jitp_loadtest::{Matching, Origin, Scenario};
+use jitp_loadtest::{Files, Matching, Origin, Scenario};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -232,6 +232,15 @@ async fn issue(scenario: &Scenario, flags: &CaFlags, common: &Common) -> Result<
         }
     }
     drop(bar);
+    let files = Files::new(store);
+    if let Some(missing) = files.missing(jitp_loadtest::names(scenario, None)).next() {
+        let message = format!(
+            "{missing} was issued a certificate, and {missing}.key or {missing}.crt is not there any more"
+        );
+        return Err(Failure::new(Class::Conflict, message).hint(
+            "put it back, or issue another: move what is left of it away, then provision --from a list with --reissue",
+        ));
+    }
     Ok(Ready {
         publishers: scenario.publishers,
         subscribers: scenario.subscribers,

@@ -42,7 +42,7 @@ impl Claim {
     ) -> Result<Claimed, Missed> {
         self.ask(connection, device, index, patience)
             .await
-            .map_err(|Failed(why)| Missed::Identity(format!("with the claim: {why}")))
+            .map_err(|Failed(why)| Missed::Claim(why))
     }
 
     async fn ask(

@@ -21,7 +21,7 @@ impl Concluded {
     /// Its outcome.
     pub(crate) fn outcome<W>(self, shared: &Shared, gatherer: &Gatherer<W>) -> Outcome {
         let (scenario, clock) = (&shared.scenario, shared.clock);
-        let mut expected = expected(scenario, self.shard);
+        let mut expected = expected(scenario, gatherer.publishers, gatherer.copies);
         let counts = gatherer.totals.counts;
         if gatherer.queue.is_some() {
             expected.queued = expected_in_queue(scenario, &counts);
@@ -108,18 +108,13 @@ impl Concluded {
 
 /// From this on a difference between two clocks is a step, in microseconds.
 const STEP: u64 = 100_000;
-/// What a scenario asks of a system, this shard's part of it.
-fn expected(scenario: &Scenario, shard: Option<Shard>) -> Expected {
+/// What a scenario asks of a system, as far as the publishers of this part go.
+fn expected(scenario: &Scenario, publishers: u64, copies: f64) -> Expected {
     let rate = match scenario.publishes() {
         true => scenario.publish.rate,
         false => 0.0,
     };
-    let share = shard.map_or(1.0, |shard| 1.0 / f64::from(shard.count.max(1)));
-    let copies = match scenario.publishers {
-        0 => 0.0,
-        count => scenario.all_copies() as f64 / f64::from(count),
-    };
-    let published = f64::from(scenario.publishers) * rate * share;
+    let published = publishers as f64 * rate;
     let delivered = published * copies;
     let forwarded = match scenario.subscribe.forward {
         Some(_) => delivered,

@@ -78,6 +78,9 @@ impl Device {
         let rate = self.shared.scenario.connect.rate;
         let offset = f64::from(self.member.place) / rate * 1e6;
         let mut due = self.shared.connect_from + offset as Micros;
+        let connect = self.shared.scenario.connect.clone();
+        let give_up = due + connect.timeout.micros();
+        let mut pause = connect.back_off.0;
         let mut lost = false;
         loop {
             let at = self.shared.clock.instant(due);
@@ -93,6 +96,7 @@ impl Device {
                 self.settle();
                 return;
             };
+            let began = self.shared.clock.now();
             self.shared.connected.fetch_add(1, Ordering::Relaxed);
             let end = Session::run(&mut self, stream).await;
             self.shared.connected.fetch_sub(1, Ordering::Relaxed);
@@ -116,11 +120,36 @@ impl Device {
                 }
                 End::Lost(closed) => {
                     self.count_loss(ending(&closed));
+                    if !self.settled && now > give_up {
+                        self.count_failure(format!("gave up: {}", ending(&closed)));
+                        self.settle();
+                        return;
+                    }
                     due = now;
+                    // A connection that is lost as soon as it is made is not made again at once.
+                    match now - began < connect.max_back_off.micros() {
+                        true => {
+                            let wait = self.jittered(pause);
+                            pause = (pause * 2).min(connect.max_back_off.0);
+                            let wake = Instant::now() + wait;
+                            if unless_it_ends(&mut self.phase, sleep_until(wake))
+                                .await
+                                .is_none()
+                            {
+                                return;
+                            }
+                        }
+                        false => pause = connect.back_off.0,
+                    }
                 }
             }
             lost = true;
         }
+    }
+
+    /// Up to half as much again, by chance: what was lost together does not come back together.
+    fn jittered(&mut self, pause: Duration) -> Duration {
+        pause.mul_f64(1.0 + self.random.random::<f64>() / 2.0)
     }
 
     /// Says once that this device got in or gave up.
@@ -138,7 +167,7 @@ impl Device {
     }
 
     /// Tries until it is served; none if it gave up or the run ended.
-    async fn get_in(&mut self, due: Micros, lost: bool) -> Option<TlsStream<TcpStream>> {
+    async fn get_in(&mut self, due: Micros, lost: bool) -> Option<Greeted> {
         let connect = &self.shared.scenario.connect;
         let (back_off, most) = (connect.back_off.0, connect.max_back_off.0);
         let give_up = self.shared.clock.instant(due + connect.timeout.micros());
@@ -152,7 +181,11 @@ impl Device {
                 Ok(stream) => return Some(stream),
                 Err(missed) => missed,
             };
-            let pause = wait.mul_f64(1.0 + self.random.random::<f64>() / 2.0);
+            if missed.is_final() {
+                self.count_failure(format!("gave up: {}", missed.ending()));
+                return None;
+            }
+            let pause = self.jittered(wait);
             wait = (wait * 2).min(most);
             attempt += 1;
             if Instant::now() + pause >= give_up {
@@ -208,11 +241,7 @@ impl Device {
     }
 
     /// One attempt, from the address to CONNACK; by claim, from the claim to the device's own CONNACK.
-    async fn attempt(
-        &mut self,
-        attempt: u32,
-        give_up: Instant,
-    ) -> Result<TlsStream<TcpStream>, Missed> {
+    async fn attempt(&mut self, attempt: u32, give_up: Instant) -> Result<Greeted, Missed> {
         let patience = self.shared.scenario.connect.attempt_timeout.0;
         let deadline = give_up.min(Instant::now() + patience);
         self.claim(attempt, deadline).await?;
@@ -231,7 +260,7 @@ impl Device {
         client_id: &str,
         attempt: u32,
         deadline: Instant,
-    ) -> Result<TlsStream<TcpStream>, Missed> {
+    ) -> Result<Greeted, Missed> {
         let shared = &self.shared;
         let addresses = shared.addresses.known(&shared.network, deadline).await?;
         let address = addresses[(self.member.place as usize + attempt as usize) % addresses.len()];
@@ -249,13 +278,13 @@ impl Device {
         let connect = &shared.scenario.connect;
         let version = connect.version.into();
         let greeting = greet(&mut stream, client_id, version, connect.keep_alive.0);
-        timeout_at(deadline, greeting).await.unwrap_or_else(|_| {
+        let terms = timeout_at(deadline, greeting).await.unwrap_or_else(|_| {
             Err(Closed::TimedOut {
                 stage: Stage::Connack,
                 waited: started.elapsed(),
             })
         })?;
-        Ok(stream)
+        Ok(Greeted { stream, terms })
     }
 
     /// Gets an identity by claim, where that is how this fleet gets them and this device has none.
@@ -271,7 +300,10 @@ impl Device {
             .map_err(|error| Missed::Identity(format!("{error}")))?;
         let client_id = client_id(&device);
         let entrance = shared.network.entrance(&claim.identity);
-        let stream = self.open(&entrance, &client_id, attempt, deadline).await?;
+        let stream = self
+            .open(&entrance, &client_id, attempt, deadline)
+            .await?
+            .stream;
         let patience = deadline.saturating_duration_since(Instant::now());
         let connection = Asking::new(
             stream,
@@ -303,7 +335,7 @@ impl Device {
         let identity = shared
             .identities
             .identity(self.member.place, &self.member.name)
-            .map_err(Missed::Identity)?;
+            .map_err(|why| Missed::Identity(why.replace(&self.member.name, "NAME")))?;
         let resumption = shared.scenario.connect.resumption;
         let entrance = match resumption {
             true => shared.network.resuming_entrance(&identity),
@@ -341,7 +373,7 @@ async fn greet(
     client_id: &str,
     version: Version,
     keep_alive: Duration,
-) -> Result<(), Closed> {
+) -> Result<Terms, Closed> {
     let mut packet = Vec::new();
     let connect = ClientConnect {
         client_id: client_id.to_owned(),
@@ -379,21 +411,57 @@ async fn greet(
         else {
             continue;
         };
-        return match decode_from_server(version, first, Bytes::copy_from_slice(body)) {
-            Ok(FromServer::ConnAck { reason: 0, .. }) if size == read.len() => Ok(()),
-            Ok(FromServer::ConnAck { reason: 0, .. }) => {
-                Err(protocol("packets followed CONNACK at once".to_owned()))
+        let read_packet = |first, body| {
+            decode_from_server(version, first, Bytes::copy_from_slice(body))
+                .map_err(|error| protocol(error.to_string()))
+        };
+        let terms = match read_packet(first, body)? {
+            FromServer::ConnAck {
+                reason: 0,
+                receive_maximum,
+                server_keep_alive,
+                ..
+            } => Terms {
+                receive_maximum,
+                keep_alive: server_keep_alive,
+            },
+            FromServer::ConnAck { reason: code, .. } => {
+                return Err(Closed::Refused(reason(version, true, code)));
             }
-            Ok(FromServer::ConnAck { reason: code, .. }) => {
-                Err(Closed::Refused(reason(version, true, code)))
+            FromServer::Disconnect(code) => {
+                return Err(Closed::Disconnected(Reason::v5(code, None)));
             }
-            Ok(FromServer::Disconnect(code)) => Err(Closed::Disconnected(Reason::v5(code, None))),
-            Ok(_) => Err(protocol(
-                "something else than CONNACK came first".to_owned(),
-            )),
-            Err(error) => Err(protocol(error.to_string())),
+            _ => {
+                return Err(protocol(
+                    "something else than CONNACK came first".to_owned(),
+                ));
+            }
+        };
+        if let Ok(Some((first, body, _))) = Frames::new(MOST_CONNACK).peel(&read[size..])
+            && let FromServer::Disconnect(code) = read_packet(first, body)?
+        {
+            return Err(Closed::Disconnected(Reason::v5(code, None)));
+        }
+        return match size == read.len() {
+            true => Ok(terms),
+            false => Err(protocol("packets followed CONNACK at once".to_owned())),
         };
     }
+}
+
+/// A connection that was accepted.
+pub(crate) struct Greeted {
+    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) terms: Terms,
+}
+
+/// What the broker said of the connection in CONNACK.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Most QoS 1 messages it takes before they are acknowledged.
+    pub(crate) receive_maximum: u16,
+    /// Keep alive in seconds, if it wants another.
+    pub(crate) keep_alive: Option<u16>,
 }
 
 /// Longest CONNACK that is read, in bytes.

@@ -7,8 +7,10 @@ use jitp_core::mqtt::{Closed, Reason, Stage};
 pub(crate) enum Missed {
     /// The connection was not made, or ended.
     Closed(Closed),
-    /// There was no identity to connect with: why, in a sentence.
+    /// There is no identity to connect with, and there will be none: why, in a sentence.
     Identity(String),
+    /// The claim did not become an identity: why, in a sentence.
+    Claim(String),
 }
 
 impl From<Closed> for Missed {
@@ -23,7 +25,13 @@ impl Missed {
         match self {
             Self::Closed(closed) => ending(closed),
             Self::Identity(why) => why.clone(),
+            Self::Claim(why) => format!("with the claim: {why}"),
         }
+    }
+
+    /// Whether trying again is of no use.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Identity(_))
     }
 
     /// Whether it is how just-in-time provisioning ends the first attempt of a device.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::assertion::main_latency;
 use crate::clock::Micros;
-use crate::fleet::members;
+use crate::fleet::{Role, members};
 use crate::measure::{Counts, Histograms, Latency, Recorder};
 use crate::outcome::{Second, Shard};
 use crate::queue::{Arrivals, Bodies};
@@ -57,6 +57,12 @@ pub(crate) struct Gatherer<W> {
     last: Micros,
     cpu: Duration,
     pub(crate) queue: Option<Arrivals>,
+    /// Subscribers to which each message goes, on average.
+    pub(crate) copies: f64,
+    /// Publishers of this part.
+    pub(crate) publishers: u64,
+    /// Whether this process has the whole fleet.
+    whole: bool,
     /// When messages are due, and how many of them were counted.
     schedule: Schedule,
     pub(crate) window: Option<Window>,
@@ -74,6 +80,10 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
         let scenario = &shared.scenario;
         let devices = members(scenario, shard).count() as u64;
         let schedule = Schedule::new(scenario, shard);
+        let publishers = members(scenario, shard)
+            .filter(|member| member.role == Role::Publisher)
+            .count() as u64;
+        let copies = scenario.all_copies() as f64 / f64::from(scenario.publishers.max(1));
         Self {
             main: main_latency(scenario),
             last: shared.connect_from,
@@ -90,6 +100,9 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             queue: queue.map(Arrivals::new),
             window: None,
             schedule,
+            copies,
+            publishers,
+            whole: shard.is_none_or(|shard| shard.count < 2),
             due: 0,
         }
     }
@@ -145,17 +158,24 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
     }
 
     /// Ticks until everything that is expected has arrived, but not beyond this moment.
-    pub(crate) async fn drain(&mut self, give_up: Instant) {
+    /// `stop` is heard if `listening`, and ends it with the reason.
+    pub(crate) async fn drain(
+        &mut self,
+        give_up: Instant,
+        stop: &mut Pin<&mut impl Future<Output = String>>,
+        listening: bool,
+    ) -> Result<(), String> {
         loop {
             self.gather();
             if self.is_drained() || Instant::now() >= give_up {
-                return;
+                return Ok(());
             }
             if self.shared.clock.now() >= self.last + 1_000_000 {
                 self.tick();
             }
             let soon = give_up.min(Instant::now() + Duration::from_millis(20));
             tokio::select! {
+                reason = stop.as_mut(), if listening => return Err(reason),
                 () = sleep_until(soon) => {}
                 () = self.take_from_queue() => {}
             }
@@ -170,11 +190,10 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
         let answered = scenario.publish.qos == 0
             || (counts.acknowledged + counts.refused >= counts.published
                 && counts.forwarded_acknowledged >= counts.forwarded);
-        // In a shard messages of others arrive, too: only time tells.
-        let copies = scenario.all_copies() as f64 / f64::from(scenario.publishers.max(1));
-        let delivered = counts.delivered as f64 >= counts.published as f64 * copies;
+        let delivered = counts.delivered as f64 >= counts.published as f64 * self.copies;
         let queued = self.queue.is_none() || counts.queued >= expected_in_queue(scenario, &counts);
-        answered && delivered && queued
+        // In a part messages of others arrive, too: only time tells.
+        self.whole && answered && delivered && queued
     }
 
     /// Moves what the devices measured into the interval.

@@ -166,11 +166,12 @@ impl Course {
         }
         let mut from = clock.now() + BREATH;
         if let Some(start) = start_at {
-            let start = clock.at_unix(start.saturating_mul(1000));
-            if start < from {
-                self.late = Some(from - start);
+            let start = start.saturating_mul(1000);
+            let ready = clock.unix(from);
+            match start < ready {
+                true => self.late = Some(ready - start),
+                false => from = clock.at_unix(start),
             }
-            from = from.max(start);
         }
         let measured = from + scenario.warm_up.micros();
         let window = Window {
@@ -215,8 +216,8 @@ impl Course {
                 // Whoever interrupts wants to see the end soon.
                 Err(_) => scenario.drain.0.min(Duration::from_secs(1)),
             };
-        gatherer.drain(give_up).await;
-        ended
+        let drained = gatherer.drain(give_up, stop, ended.is_ok()).await;
+        ended.and(drained)
     }
 
     /// Seconds that were measured.

@@ -1,6 +1,6 @@
 //! Scenarios: which devices do what, for how long. Read from TOML, written into the outcome.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -377,6 +377,8 @@ pub enum Matching {
     Standard,
 }
 
+/// Most pairs of a publisher and a subscriber that are matched one by one.
+const MOST_PAIRS: u64 = 20_000_000;
 /// Most devices of a fleet.
 const MOST_DEVICES: u32 = 10_000_000;
 
@@ -502,15 +504,27 @@ impl Scenario {
         if let Err(error) = check_topic(&topic) {
             return value("publish.topic", error.to_string());
         }
-        Template::new(self).map_err(|error: TemplateError| ScenarioError::Value {
-            member: "publish.payload",
-            why: error.to_string(),
-        })?;
+        let template =
+            Template::new(self).map_err(|error: TemplateError| ScenarioError::Value {
+                member: "publish.payload",
+                why: error.to_string(),
+            })?;
+        if !template.is_checked() && self.subscribers > 0 && self.subscribe.forward.is_some() {
+            return value(
+                "publish.payload",
+                "what is forwarded says who sent it: the payload needs the members device, sent, seq and run, or give --forward ''"
+                    .to_owned(),
+            );
+        }
         if self.subscribers > 0 {
             self.check_subscribers(matching)?;
         }
         if let Some(storm) = &self.storm {
             within("storm.share", storm.share, f64::MIN_POSITIVE, 1.0)?;
+            let every = storm.every.0;
+            if every > Duration::ZERO && every < Duration::from_secs(1) {
+                return value("storm.every", "at least 1s, or 0s for once".to_owned());
+            }
         }
         if self.queue.is_some() && !self.publishes() {
             return value(
@@ -529,6 +543,17 @@ impl Scenario {
 
     fn check_subscribers(&self, matching: Matching) -> Result<(), ScenarioError> {
         let filter = crate::payload::topic(&self.subscribe.filter, "subscriber0", 0);
+        let many = u64::from(self.publishers) * u64::from(self.subscribers) > MOST_PAIRS;
+        if many
+            && self.subscribe.filter.contains('{')
+            && jitp_wire::topic::has_wildcard(&self.subscribe.filter)
+        {
+            return Err(ScenarioError::Value {
+                member: "subscribe.filter",
+                why: "so many different filters with wildcards cannot be counted: one filter for all, or none with wildcards"
+                    .to_owned(),
+            });
+        }
         if let Err(error) = check_filter(&filter) {
             return Err(ScenarioError::Value {
                 member: "subscribe.filter",
@@ -588,15 +613,48 @@ impl Scenario {
 impl Scenario {
     /// Copies of one message of each publisher, all together.
     pub fn all_copies(&self) -> u64 {
-        // Topics that differ in nothing but the publisher, and filters that are all the same, are matched alike.
-        match self.subscribe.filter.contains('{') {
-            false if self.publishers > 0 && !self.names_a_publisher() => {
-                u64::from(self.copies(0)) * u64::from(self.publishers)
-            }
-            _ => (0..self.publishers)
-                .map(|index| u64::from(self.copies(index)))
-                .sum(),
+        if self.publishers == 0 || self.subscribers == 0 {
+            return 0;
         }
+        if !self.subscribe.filter.contains('{') {
+            // Topics that differ in nothing but the publisher are matched alike by a filter that names none.
+            return match self.names_a_publisher() {
+                false => u64::from(self.copies(0)) * u64::from(self.publishers),
+                true => (0..self.publishers)
+                    .map(|index| u64::from(self.copies(index)))
+                    .sum(),
+            };
+        }
+        let mut topics: HashMap<String, u64> = HashMap::new();
+        for index in 0..self.publishers {
+            let device = format!("{}{index}", self.names.publisher);
+            let topic = crate::payload::topic(&self.publish.topic, &device, index);
+            *topics.entry(topic).or_default() += 1;
+        }
+        let mut groups = HashSet::new();
+        let heard = |filter: String| {
+            let shared = split_share(&filter).map(|(_, inner)| inner.to_owned());
+            let (inner, first) = match shared {
+                Some(inner) => (inner, groups.insert(filter)),
+                None => (filter, true),
+            };
+            match (first, jitp_wire::topic::has_wildcard(&inner)) {
+                (false, _) => 0,
+                (true, false) => topics.get(&inner).copied().unwrap_or(0),
+                (true, true) => topics
+                    .iter()
+                    .filter(|(topic, _)| jitp_wire::topic::matches(&inner, topic))
+                    .map(|(_, count)| count)
+                    .sum(),
+            }
+        };
+        (0..self.subscribers)
+            .map(|index| {
+                let device = format!("{}{index}", self.names.subscriber);
+                crate::payload::topic(&self.subscribe.filter, &device, index)
+            })
+            .map(heard)
+            .sum()
     }
 
     /// Whether the filter of subscribers is about single publishers.

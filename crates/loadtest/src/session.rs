@@ -13,12 +13,10 @@ use jitp_wire::{
     encode_disconnect_from_client, encode_ping, encode_puback, encode_publish, encode_subscribe,
 };
 use rand::Rng;
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
-use tokio_rustls::client::TlsStream;
 
 use crate::clock::Micros;
-use crate::device::Device;
+use crate::device::{Device, Greeted, Terms};
 use crate::endings::reason;
 use crate::fleet::{Role, publisher, spread};
 use crate::line::Line;
@@ -70,6 +68,10 @@ struct State<'d> {
     device: &'d mut Device,
     phase: Phase,
     version: Version,
+    /// Most messages that are not acknowledged: ours, or what the broker takes.
+    most_in_flight: usize,
+    /// Keep alive that is in force.
+    keep_alive: Micros,
     /// When something was last read, and last written.
     heard: Micros,
     spoke: Micros,
@@ -97,9 +99,9 @@ const LATE: Micros = 10_000;
 
 impl<'d> Session<'d> {
     /// Serves the connection until it ends.
-    pub(crate) async fn run(device: &'d mut Device, stream: TlsStream<TcpStream>) -> End {
+    pub(crate) async fn run(device: &'d mut Device, Greeted { stream, terms }: Greeted) -> End {
         let mut phase = device.phase.clone();
-        let mut session = Self::new(device, Line::new(stream), *phase.borrow_and_update());
+        let mut session = Self::new(device, Line::new(stream), terms, *phase.borrow_and_update());
         loop {
             tokio::select! {
                 biased;
@@ -112,11 +114,18 @@ impl<'d> Session<'d> {
         }
     }
 
-    fn new(device: &'d mut Device, mut line: Line, phase: Phase) -> Self {
+    fn new(device: &'d mut Device, mut line: Line, terms: Terms, phase: Phase) -> Self {
         let shared = Arc::clone(&device.shared);
         let now = shared.clock.now();
         let version = shared.scenario.connect.version.into();
+        let scenario = &shared.scenario;
+        let keep_alive = match terms.keep_alive {
+            Some(seconds) if seconds > 0 => u64::from(seconds) * 1_000_000,
+            _ => scenario.connect.keep_alive.micros(),
+        };
         let mut state = State {
+            most_in_flight: usize::from(scenario.publish.in_flight.min(terms.receive_maximum)),
+            keep_alive,
             phase,
             version,
             heard: now,
@@ -198,7 +207,12 @@ impl<'d> Session<'d> {
             if let Some(end) = self.write(cx, now) {
                 return Poll::Ready(end);
             }
-            let wake = self.state.wake(self.line.is_drained());
+            let drained = self.line.is_drained();
+            if !drained {
+                // What falls due until the socket takes more is held up by it.
+                self.state.blocked = true;
+            }
+            let wake = self.state.wake(drained);
             if wake != self.armed {
                 self.armed = wake;
                 let at = self.state.shared().clock.instant(wake);
@@ -398,7 +412,8 @@ impl State<'_> {
                     .record(Latency::Delivery, now.saturating_sub(due));
             }
         }
-        if scenario.subscribe.forward.is_some() {
+        // Of copies only the first goes on, or what is behind would look as if something were missing.
+        if scenario.subscribe.forward.is_some() && !arrived.duplicate {
             let mut forward = Vec::with_capacity(192);
             let name = &self.device.member.name;
             write_forward(&mut forward, &stamp, name, shared.clock.unix(now));
@@ -439,8 +454,7 @@ impl State<'_> {
 
     /// Whether the number of unacknowledged messages allows another.
     fn may_send(&self, qos: u8) -> bool {
-        let most = usize::from(self.shared().scenario.publish.in_flight);
-        qos == 0 || self.device.pending.len() < most
+        qos == 0 || self.device.pending.len() < self.most_in_flight
     }
 
     /// Appends a PUBLISH on this device's topic, with the next packet id.
@@ -634,8 +648,7 @@ impl State<'_> {
 
     /// When a PINGREQ is due: after three quarters of the keep alive without a word from one of the sides.
     fn ping_at(&self) -> Micros {
-        let keep_alive = self.shared().scenario.connect.keep_alive.micros();
-        self.heard.min(self.spoke) + keep_alive / 4 * 3
+        self.heard.min(self.spoke) + self.keep_alive / 4 * 3
     }
 
     /// When there is something to do next, if nothing arrives before.
