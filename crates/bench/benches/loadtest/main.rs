@@ -326,12 +326,30 @@ fn storm(arguments: &Arguments, lab: &Lab, broker: &Broker) -> Result<()> {
     Ok(())
 }
 
-/// Runs the load tester; certificates are issued first where they are missing.
+/// Runs the load tester; certificates are issued first where they are missing, by a process of its own.
 fn run(bin: &Path, lab: &Lab, broker: &Broker, flags: &[&str]) -> Result<Value> {
     let folder = tempfile::tempdir()?;
+    if !flags.contains(&"jitp-storm") {
+        let fleet = flags.iter().take(1).chain(
+            flags
+                .windows(2)
+                .filter(|pair| matches!(pair[0], "--publishers" | "--subscribers"))
+                .flatten(),
+        );
+        let issued = Command::new(program(bin, "loadtest")?)
+            .arg("setup")
+            .args(fleet)
+            .args(["--quiet", "--dir"])
+            .arg(lab.dir())
+            .output()?;
+        if !issued.status.success() {
+            let said = String::from_utf8_lossy(&issued.stderr);
+            return Err(format!("loadtest setup: {said}").into());
+        }
+    }
     let mut arguments = vec!["run"];
     arguments.extend(flags);
-    arguments.extend(["--setup", "--quiet", "--output", "json", "--dir"]);
+    arguments.extend(["--quiet", "--output", "json", "--dir"]);
     let output = Command::new(program(bin, "loadtest")?)
         .args(arguments)
         .arg(lab.dir())
