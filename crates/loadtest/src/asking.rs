@@ -20,7 +20,7 @@ use crate::endings::reason;
 
 /// A connection that was accepted by the broker. It is not made again when it is lost.
 pub(crate) struct Asking {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: Box<TlsStream<TcpStream>>,
     pub(crate) version: Version,
     /// `host:port`, for messages.
     pub(crate) endpoint: String,
@@ -37,7 +37,7 @@ const MOST_PACKET: usize = 1024 * 1024;
 
 impl Asking {
     pub(crate) fn new(
-        stream: TlsStream<TcpStream>,
+        stream: Box<TlsStream<TcpStream>>,
         version: Version,
         endpoint: String,
         client_id: String,

@@ -284,7 +284,10 @@ impl Device {
                 waited: started.elapsed(),
             })
         })?;
-        Ok(Greeted { stream, terms })
+        Ok(Greeted {
+            stream: Box::new(stream),
+            terms,
+        })
     }
 
     /// Gets an identity by claim, where that is how this fleet gets them and this device has none.
@@ -451,7 +454,8 @@ async fn greet(
 
 /// A connection that was accepted.
 pub(crate) struct Greeted {
-    pub(crate) stream: TlsStream<TcpStream>,
+    /// Behind a pointer: futures that hand it on would each keep a place for the whole of it.
+    pub(crate) stream: Box<TlsStream<TcpStream>>,
     pub(crate) terms: Terms,
 }
 

@@ -18,7 +18,7 @@ thread_local! {
 
 /// A TLS connection, what is to be written to it, and the part of a packet that has arrived.
 pub(crate) struct Line {
-    stream: TlsStream<TcpStream>,
+    stream: Box<TlsStream<TcpStream>>,
     out: Vec<u8>,
     written: usize,
     unflushed: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub(crate) fn new(stream: Box<TlsStream<TcpStream>>) -> Self {
         Self {
             stream,
             out: Vec::new(),
