@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -35,6 +35,21 @@ fn prepare(folder: &Folder, ca: &str) {
 
 async fn loadtest(station: &Station, arguments: &[&str]) -> Ended {
     station.run("loadtest", arguments).await
+}
+
+/// A load test that has begun to publish.
+fn publishing(folder: &Folder, arguments: &[&str]) -> Child {
+    let mut child = folder
+        .command("loadtest", arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the load test starts");
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let publishes = said.any(|line| line.is_ok_and(|line| line.contains("publishing")));
+    assert!(publishes, "it begins to publish");
+    std::thread::spawn(move || said.for_each(drop));
+    child
 }
 
 /// The answer in JSON, and the result that was written with it.
@@ -259,16 +274,7 @@ async fn a_broker_that_stops_for_two_seconds_is_seen_in_the_percentiles() {
         "--output",
         "json",
     ];
-    let mut child = folder
-        .command("loadtest", &[&["run"], &flags[..], &run].concat())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the load test starts");
-    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let publishing = said.any(|line| line.is_ok_and(|line| line.contains("publishing")));
-    assert!(publishing, "it begins to publish");
-    std::thread::spawn(move || said.for_each(drop));
+    let child = publishing(&folder, &[&["run"], &flags[..], &run].concat());
     std::thread::sleep(Duration::from_secs(8));
     signal(&core.0, "STOP");
     std::thread::sleep(Duration::from_secs(2));
@@ -304,16 +310,7 @@ async fn a_broker_that_dies_in_the_middle_and_comes_back_is_a_gap_and_no_end() {
     let toml = "duration = \"8s\"\n[publish]\nrate = 2.0\n[connect]\nbackOff = \"200ms\"\nmaxBackOff = \"1s\"\n";
     std::fs::write(folder.path("gap.toml"), toml).expect("written");
     let run = ["run", "gap.toml", "--out", "gap", "--output", "json"];
-    let mut child = folder
-        .command("loadtest", &[&run[..], &flags].concat())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the load test starts");
-    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let publishing = said.any(|line| line.is_ok_and(|line| line.contains("publishing")));
-    assert!(publishing, "it begins to publish");
-    std::thread::spawn(move || said.for_each(drop));
+    let child = publishing(&folder, &[&run[..], &flags].concat());
     let endpoint = folder.variable("AWS_IOT_ENDPOINT");
     let (_, mqtt) = endpoint.rsplit_once(':').expect("a port");
     core.kill();
@@ -415,17 +412,7 @@ async fn a_certificate_that_is_disabled_in_the_middle_and_an_interruption_are_re
         .await
         .ok();
     let run = ["--duration", "60s", "--out", "long", "--output", "json"];
-    let mut child = station
-        .folder
-        .command("loadtest", &[&["run"], &flags[..], &run].concat())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the load test starts");
-    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let publishing = said.any(|line| line.is_ok_and(|line| line.contains("publishing")));
-    assert!(publishing, "it begins to publish");
-    std::thread::spawn(move || said.for_each(drop));
+    let child = publishing(&station.folder, &[&["run"], &flags[..], &run].concat());
     station.run("disable-certificate", &["pub1"]).await.ok();
     std::thread::sleep(Duration::from_secs(2));
     signal(&child, "INT");
