@@ -3,7 +3,7 @@
 //! Every error type of the libraries says its [`Class`] through [`Classified`]; the programs turn
 //! the class into an exit code in one place.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 /// The kinds of failure a caller treats differently.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -66,5 +66,46 @@ pub trait Classified: Error {
     /// The AWS request id, for errors that came from the service.
     fn request_id(&self) -> Option<String> {
         None
+    }
+}
+
+/// An error of whoever was asked, behind a pointer: with its class, its way out and its chain, and no type of its own.
+#[derive(Debug)]
+pub struct AnyError(Box<dyn Classified + Send + Sync>);
+
+impl AnyError {
+    /// Wraps an error.
+    pub fn new(error: impl Classified + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for AnyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for AnyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Classified for AnyError {
+    fn class(&self) -> Class {
+        self.0.class()
+    }
+
+    fn code(&self) -> String {
+        self.0.code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
+    fn request_id(&self) -> Option<String> {
+        self.0.request_id()
     }
 }

@@ -1,10 +1,9 @@
 //! Why a thing could not be created, how far it came, and the way out.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use jitp_core::ca::KeyError;
-use jitp_core::failure::{Class, Classified};
+use jitp_core::failure::{AnyError, Class, Classified};
 use jitp_core::names::ThingName;
 use jitp_core::store::StoreError;
 
@@ -20,41 +19,7 @@ pub struct CreationStopped {
 }
 
 /// Why a certificate was not issued, with the class and the way out that the issuer's own error has.
-#[derive(Debug)]
-pub struct IssueError(Box<dyn Classified + Send + Sync>);
-
-impl IssueError {
-    /// Wraps an issuer's own error.
-    pub fn new(error: impl Classified + Send + Sync + 'static) -> Self {
-        Self(Box::new(error))
-    }
-}
-
-impl fmt::Display for IssueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for IssueError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
-impl Classified for IssueError {
-    fn class(&self) -> Class {
-        self.0.class()
-    }
-
-    fn code(&self) -> String {
-        self.0.code()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.0.hint()
-    }
-}
+pub type IssueError = AnyError;
 
 /// Why a thing could not be created.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use aws_lc_rs::{
 };
 
 use super::{CaError, KeyError, KeyType, PrivateKey, key_type::Shape};
-use crate::failure::{Class, Classified};
+use crate::failure::AnyError;
 
 /// A key that somebody else holds, a token or a service: it signs, and is never seen here.
 ///
@@ -32,45 +32,7 @@ pub trait ExternalKey: fmt::Debug + Send + Sync {
 }
 
 /// What the holder of a key could not do, with the class and the way out that the holder's own error has.
-#[derive(Debug)]
-pub struct ExternalKeyError(Box<dyn Classified + Send + Sync>);
-
-impl ExternalKeyError {
-    /// Wraps a holder's own error.
-    pub fn new(error: impl Classified + Send + Sync + 'static) -> Self {
-        Self(Box::new(error))
-    }
-}
-
-impl fmt::Display for ExternalKeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for ExternalKeyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
-impl Classified for ExternalKeyError {
-    fn class(&self) -> Class {
-        self.0.class()
-    }
-
-    fn code(&self) -> String {
-        self.0.code()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.0.hint()
-    }
-
-    fn request_id(&self) -> Option<String> {
-        self.0.request_id()
-    }
-}
+pub type ExternalKeyError = AnyError;
 
 /// A key made ready to sign.
 #[derive(Debug)]
