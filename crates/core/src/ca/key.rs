@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
+    encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der},
     signature::{EcdsaKeyPair, KeyPair, RsaKeyPair},
 };
 use openssl::pkey::{Id, PKey};
@@ -202,11 +202,15 @@ impl PrivateKey {
     }
 
     fn from_ec(key_type: KeyType, pair: &EcdsaKeyPair) -> Result<Self, KeyError> {
-        let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
+        let scalar: EcPrivateKeyBin<'_> = pair
+            .private_key()
+            .as_be_bytes()
+            .map_err(|_| KeyError::Generate)?;
+        let public = pair.public_key().as_ref();
         Ok(Self {
             key_type,
-            pkcs8: Zeroizing::new(pkcs8.as_ref().to_vec()),
-            public: pair.public_key().as_ref().to_vec(),
+            pkcs8: key_type.private_key_info(scalar.as_ref(), public),
+            public: public.to_vec(),
         })
     }
 
@@ -329,6 +333,21 @@ mod tests {
                     .unwrap()
                     .ends_with(key.public_key())
             );
+        }
+    }
+
+    #[test]
+    fn a_made_key_has_the_octets_that_the_libraries_give_it() {
+        // Enough of them that some private values begin with a zero octet.
+        for key_type in std::iter::repeat_n([KeyType::P256, KeyType::P384], 600).flatten() {
+            let Shape::Ec(algorithm) = key_type.shape() else {
+                unreachable!("both are EC");
+            };
+            let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+            let key = PrivateKey::from_ec(key_type, &pair).unwrap();
+            assert_eq!(key.pkcs8_der(), pair.to_pkcs8v1().unwrap().as_ref());
+            let judge = PKey::private_key_from_der(key.pkcs8_der()).unwrap();
+            assert_eq!(key.pkcs8_der(), judge.private_key_to_pkcs8().unwrap());
         }
     }
 
