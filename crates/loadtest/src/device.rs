@@ -342,7 +342,8 @@ impl Device {
         let resumption = shared.scenario.connect.resumption;
         let entrance = match resumption {
             true => shared.network.resuming_entrance(&identity),
-            false => shared.network.entrance(&identity),
+            // Made anew for every attempt.
+            false => shared.network.entrance_once(&identity),
         };
         if resumption {
             self.entrance = Some(entrance.clone());

@@ -30,6 +30,8 @@ pub struct Tick<'a> {
     pub length: f64,
     /// Its latencies.
     pub latencies: &'a Histograms,
+    /// All latencies so far.
+    pub all: &'a Histograms,
     /// All that was counted so far.
     pub counts: &'a Counts,
     /// How connections and attempts ended so far, and how often.
@@ -235,13 +237,14 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             second: &second,
             length: length as f64 / 1e6,
             latencies: &self.interval.histograms,
+            all: &self.totals.histograms,
             counts: &self.totals.counts,
             endings: &self.totals.endings,
             phase: self.phase,
             devices: self.devices,
             load,
         });
-        self.interval.clear();
+        self.interval = Recorder::default();
         self.timeline.push(second);
     }
 }

@@ -221,11 +221,11 @@ impl Interval<'_> {
                     .map_err(|error| error.to_string())
             })
             .and_then(|histogram: Histogram<u64>| {
-                // Other buckets could be added too, but not exactly.
-                let bounds = (histogram.low(), histogram.high(), histogram.sigfig());
-                match bounds == (1, LONGEST, DIGITS) {
+                // Other buckets could be added too, but not exactly. How far they reach does not matter.
+                let buckets = (histogram.low(), histogram.sigfig());
+                match buckets == (1, DIGITS) && histogram.high() <= MOST {
                     true => Ok(histogram),
-                    false => Err("its histogram has other bounds".to_owned()),
+                    false => Err("its histogram has other buckets".to_owned()),
                 }
             });
         let added = decoded.and_then(|histogram| {
@@ -239,6 +239,9 @@ impl Interval<'_> {
         })
     }
 }
+
+/// How far the buckets of a log may reach: they take memory.
+const MOST: u64 = 2 * LONGEST;
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::measure::{Counts, Latency};
+use crate::measure::Counts;
 use crate::snapshot::Snapshot;
 
 /// Content type of [`text`].
@@ -85,15 +85,13 @@ pub fn text(snapshot: &Snapshot) -> String {
             ConstCounter::new(count),
         );
     }
-    for latency in Latency::ALL {
-        if let Some(histogram) = snapshot.latencies.get(latency) {
-            registry.register_with_unit(
-                format!("{}_latency", snake_case(latency.name())),
-                format!("Latency: {}", latency.meaning()),
-                Unit::Seconds,
-                Buckets::of(histogram),
-            );
-        }
+    for (latency, buckets) in &snapshot.latencies {
+        registry.register_with_unit(
+            format!("{}_latency", snake_case(latency.name())),
+            format!("Latency: {}", latency.meaning()),
+            Unit::Seconds,
+            buckets.clone(),
+        );
     }
     let mut text = String::new();
     encode(&mut text, &registry).expect("a string takes everything");
@@ -116,7 +114,8 @@ fn snake_case(name: &str) -> String {
 }
 
 /// A histogram in fewer buckets.
-struct Buckets {
+#[derive(Clone)]
+pub struct Buckets {
     /// Upper bound in seconds, values above the bound before it.
     buckets: Vec<(f64, u64)>,
     /// In seconds.
@@ -125,25 +124,35 @@ struct Buckets {
 }
 
 impl Buckets {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    /// Of latencies in microseconds.
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        // Beyond its longest the histogram need not have buckets: what is asked for there would be its last one.
+        let count = |from: u64, to: u64| match from > histogram.max() {
+            true => 0,
+            false => histogram.count_between(from, to),
+        };
         let mut from = 0;
         let mut buckets: Vec<_> = BOUNDS
             .iter()
             .map(|&bound| {
-                let bucket = (bound as f64 / 1e6, histogram.count_between(from, bound));
+                let bucket = (bound as f64 / 1e6, count(from, bound));
                 from = histogram.next_non_equivalent(bound);
                 bucket
             })
             .collect();
-        buckets.push((
-            f64::INFINITY,
-            histogram.count_between(from, histogram.high()),
-        ));
+        buckets.push((f64::INFINITY, count(from, histogram.max())));
         Self {
             buckets,
             sum: histogram.mean() * histogram.len() as f64 / 1e6,
             count: histogram.len(),
         }
+    }
+}
+
+impl Buckets {
+    /// Values in all of them.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 }
 

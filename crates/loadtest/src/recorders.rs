@@ -40,9 +40,7 @@ impl Recorders {
     /// Moves what all have measured into one.
     pub(crate) fn drain_into(&self, sum: &mut Recorder) {
         for recorder in &self.0 {
-            let mut recorder = recorder.lock();
-            sum.add(&recorder);
-            recorder.clear();
+            sum.absorb(&mut recorder.lock());
         }
     }
 }

@@ -107,14 +107,14 @@ pub async fn run(
     devices.abort_all();
     gatherer.tick();
 
-    let histograms = gatherer.totals.histograms.clone();
     let concluded = Concluded {
         shard: plan.shard,
         threads: plan.threads,
         ended_early,
         course,
     };
-    Ok((concluded.outcome(&shared, &gatherer), histograms))
+    let outcome = concluded.outcome(&shared, &gatherer);
+    Ok((outcome, gatherer.totals.histograms))
 }
 
 /// Brings the devices to life. Apart from [`run`], which every program compiles for itself, so that what devices do is

@@ -2,8 +2,9 @@
 
 use crate::assertion::main_latency;
 use crate::gatherer::Tick;
-use crate::measure::{Counts, Histograms, Latency, MOST_LAG, MOST_LOAD};
+use crate::measure::{Counts, Latency, MOST_LAG, MOST_LOAD};
 use crate::outcome::Rates;
+use crate::prometheus::Buckets;
 use crate::scenario::Scenario;
 
 /// A run up to its last second.
@@ -29,8 +30,8 @@ pub struct Snapshot {
     pub main: Latency,
     /// Its median, 99th percentile and largest in the last second, in milliseconds; none if there was none.
     pub last: Option<[f64; 3]>,
-    /// All latencies so far.
-    pub latencies: Histograms,
+    /// All latencies so far that occurred.
+    pub latencies: Vec<(Latency, Buckets)>,
     /// Share of the threads' time that this program used in the last second, 0 to 1.
     pub load: f64,
     /// Why the last second was one of this program and not of the system; empty if it kept up.
@@ -51,7 +52,7 @@ impl Snapshot {
             rates: Rates::default(),
             main: main_latency(scenario),
             last: None,
-            latencies: Histograms::default(),
+            latencies: Vec::new(),
             load: 0.0,
             limited: Vec::new(),
         }
@@ -74,7 +75,11 @@ impl Snapshot {
         self.devices = tick.devices;
         self.connected = tick.second.connected;
         self.counts = *tick.counts;
-        self.latencies.add(tick.latencies);
+        self.latencies = tick
+            .all
+            .iter()
+            .map(|(latency, histogram)| (latency, Buckets::of(histogram)))
+            .collect();
         self.load = tick.load;
         self.last = tick.latencies.get(self.main).map(|histogram| {
             [
@@ -103,6 +108,7 @@ impl Snapshot {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::measure::Histograms;
     use crate::outcome::Second;
     use crate::outcome::tests::outcome;
 
@@ -111,6 +117,7 @@ pub(crate) mod tests {
         let (outcome, _) = outcome();
         let mut snapshot = Snapshot::new(&outcome.run, &outcome.scenario);
         let mut counts = Counts::default();
+        let mut all = Histograms::default();
         for (at, length, load, lag) in [(1.0, 1.0, 0.1, 50), (1.5, 0.5, 0.95, 30_000)] {
             let second = Second {
                 at,
@@ -130,11 +137,13 @@ pub(crate) mod tests {
                 latencies.record(Latency::Lag, lag);
             }
             latencies.record(Latency::Delivery, 2_000_000);
+            all.add(&latencies);
             snapshot.update(&Tick {
                 started_at: 0,
                 length,
                 second: &second,
                 latencies: &latencies,
+                all: &all,
                 endings: &std::collections::BTreeMap::new(),
                 counts: &counts,
                 phase: "publishing",
@@ -151,10 +160,9 @@ pub(crate) mod tests {
         assert_eq!(snapshot.counts.published, 200);
         assert_eq!(snapshot.rates.published, 200.0);
         assert_eq!(snapshot.rates.delivered, 400.0);
-        assert_eq!(
-            snapshot.latencies.get(Latency::Delivery).unwrap().len(),
-            202
-        );
+        let all = |(latency, buckets): &(Latency, Buckets)| (*latency, buckets.count());
+        let all: Vec<_> = snapshot.latencies.iter().map(all).collect();
+        assert_eq!(all, [(Latency::Delivery, 202), (Latency::Lag, 200)]);
         assert_eq!(snapshot.last.unwrap()[1], 3.001);
         assert_eq!(
             snapshot.limited,

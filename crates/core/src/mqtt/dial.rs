@@ -101,7 +101,15 @@ impl Network {
         Entrance(TlsConnector::from(Arc::new(config)))
     }
 
-    /// The same, with a memory of one session: where the server allows it, the next handshake resumes the last one. For
+    /// As [`Network::entrance`], for one handshake only, after which the connection holds neither key nor certificates; a second handshake
+    /// would present none.
+    pub fn entrance_once(&self, identity: &Identity) -> Entrance {
+        let mut config = self.config.clone();
+        config.client_auth_cert_resolver = identity.resolver_once();
+        Entrance(TlsConnector::from(Arc::new(config)))
+    }
+
+    /// As [`Network::entrance`], with a memory of one session: where the server allows it, the next handshake resumes the last one. For
     /// servers that are no AWS IoT Core.
     pub fn resuming_entrance(&self, identity: &Identity) -> Entrance {
         let mut config = self.config.clone();

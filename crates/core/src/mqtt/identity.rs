@@ -1,6 +1,9 @@
 //! Who we are: a device certificate (leaf first, then its CA) and the private key that belongs to it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aws_lc_rs::digest;
 use rustls::{
@@ -185,6 +188,11 @@ impl Identity {
     pub(crate) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
         Arc::new(Always(Arc::clone(&self.certified)))
     }
+
+    /// For one handshake: what was presented is let go of.
+    pub(crate) fn resolver_once(&self) -> Arc<dyn ResolvesClientCert> {
+        Arc::new(Once(Mutex::new(Some(Arc::clone(&self.certified)))))
+    }
 }
 
 impl fmt::Debug for Identity {
@@ -208,6 +216,29 @@ impl ResolvesClientCert for Always {
         _sigschemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Presents the certificate in one handshake. A connection keeps its configuration for as long as it lives, and with it
+/// some 3 kB of key and certificates that nobody asks for again: TLS 1.2 is not negotiated anew, and authentication after
+/// the handshake of TLS 1.3 was not offered.
+#[derive(Debug)]
+struct Once(Mutex<Option<Arc<CertifiedKey>>>);
+
+impl ResolvesClientCert for Once {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _sigschemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn has_certs(&self) -> bool {

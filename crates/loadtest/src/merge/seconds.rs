@@ -29,10 +29,9 @@ pub(super) fn gather(
         .collect();
     let mut found = vec![[0; Latency::ALL.len()]; parts.len()];
     let mut all = Histograms::default();
-    let mut sum = Histograms::default();
     // The last round takes what lies beyond the last second, if a log has more of them than its result.
     for slot in 0..=timeline.len() {
-        sum.clear();
+        let mut sum = Histograms::default();
         let last = slot == timeline.len();
         for (intervals, found) in shards.iter_mut().zip(&mut found) {
             while let Some(next) = intervals.next_if(|next| match next {
