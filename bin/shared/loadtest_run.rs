@@ -16,7 +16,7 @@ use jitp_core::store::Store;
 use jitp_loadtest::quota::{Quantity, charges, proposals, quantities};
 use jitp_loadtest::{
     Assertion, Claim, Files, Fresh, Held, Identities, Matching, Origin, Outcome, Plan, Report,
-    Scenario, Shard, make_room, names,
+    Scenario, Shard, check_sources, make_room, names,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -139,9 +139,11 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
         return Err(Failure::usage("no device falls to this shard")
             .hint("there are more shards than devices"));
     }
-    make_room(devices, sources.len()).map_err(|error| {
-        Failure::new(Class::Configuration, error.to_string()).hint(error.remedy())
-    })?;
+    make_room(devices, sources.len())
+        .and_then(|()| check_sources(&sources))
+        .map_err(|error| {
+            Failure::new(Class::Configuration, error.to_string()).hint(error.remedy())
+        })?;
     protect(
         &scenario,
         &endpoint,

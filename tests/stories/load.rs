@@ -430,6 +430,79 @@ async fn a_certificate_that_is_disabled_in_the_middle_and_an_interruption_are_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_before_measuring_waits_for_what_is_on_its_way() {
+    let station = station().await;
+    let flags = ["--publishers", "4", "--subscribers", "2", "--rate", "50"];
+    loadtest(&station, &[&["setup"], &flags[..4]].concat())
+        .await
+        .ok();
+    let run = [
+        "--qos",
+        "1",
+        "--warm-up",
+        "60s",
+        "--out",
+        "warm",
+        "--output",
+        "json",
+    ];
+    let child = publishing(&station.folder, &[&["run"], &flags[..], &run].concat());
+    std::thread::sleep(Duration::from_secs(1));
+    signal(&child, "INT");
+    let ended = tokio::task::block_in_place(|| station.folder.finish(child));
+    assert_eq!(ended.code, 130, "{ended:?}");
+    let warm: Value = serde_json::from_str(&ended.stdout).expect("the report all the same");
+    assert_eq!(warm["measuredSeconds"], 0.0);
+    assert_eq!(warm["lost"], 0, "{warm:#}");
+    let published = warm["counts"]["published"].as_u64().expect("a count");
+    assert!(published > 0);
+    counts(
+        &warm,
+        &[
+            ("due", published),
+            ("acknowledged", published),
+            ("delivered", 2 * published),
+            ("forwardedAcknowledged", 2 * published),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_goes_to_one_subscriber_of_a_group() {
+    let station = station().await;
+    let flags = ["--publishers", "3", "--subscribers", "4"];
+    loadtest(&station, &[&["setup"], &flags[..]].concat())
+        .await
+        .ok();
+    let run = [
+        "run",
+        "--filter",
+        "$share/consumers/loadtest/+",
+        "--duration",
+        "2s",
+        "--rate",
+        "10",
+        "--qos",
+        "1",
+        "--output",
+        "json",
+        "--out",
+        "shared",
+    ];
+    let shared = outcome(loadtest(&station, &[&run[..], &flags[..]].concat()).await);
+    assert_eq!(shared["lost"], 0, "{shared:#}");
+    counts(
+        &shared,
+        &[
+            ("published", 60),
+            ("delivered", 60),
+            ("duplicated", 0),
+            ("misrouted", 0),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_run_is_refused_before_anything_starts() {
     let station = station().await;
     let refused = [
@@ -468,6 +541,25 @@ async fn what_cannot_be_run_is_refused_before_anything_starts() {
         (&["run", "--shard", "0/4"], 2, "the same --run"),
         (&["run", "--shard", "auto"], 2, "does not say which part"),
         (&["run", "--source", "localhost"], 2, "is no IP address"),
+        (
+            // Of documentation (RFC 5737): no machine has it.
+            &["run", "--source", "127.0.0.1,192.0.2.7"],
+            3,
+            "cannot connect from 192.0.2.7: ",
+        ),
+        (
+            &["run", "--duration", "0", "--assert", "lost==0"],
+            3,
+            "duration: 0s: nothing would be published",
+        ),
+        (
+            &["run", "reconnect-storm", "--duration", "20s"],
+            3,
+            "storm.at: it would never come",
+        ),
+        (&["run", "--size", "131073"], 3, "publish.size"),
+        (&["run", "--rate", "1e9"], 3, "publish.rate"),
+        (&["run", "--connect-rate=-1"], 3, "connect.rate"),
         (&["run", "claim-storm"], 2, "--template says by which"),
         (&["run", "--endpoint", "localhost:x"], 3, "localhost:x"),
         (

@@ -74,6 +74,7 @@ impl Concluded {
         };
         generator.limited = limits(gatherer, &generator, measured);
         let totals = &gatherer.totals;
+        let (timeline, timeline_step) = gatherer.timeline.entries();
         Outcome {
             schema: SCHEMA,
             run: shared.run.clone(),
@@ -99,7 +100,8 @@ impl Concluded {
                 .collect(),
             endings: totals.endings.clone(),
             generator,
-            timeline: gatherer.timeline.clone(),
+            timeline: timeline.to_vec(),
+            timeline_step,
             notes,
             scenario: scenario.clone(),
         }

@@ -1,7 +1,7 @@
 //! The life of one device: it gets in, stays, is lost and comes back, until the run ends.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::endings::{Missed, ending, reason};
 use crate::fleet::Member;
 use crate::integrity::Seen;
 use crate::measure::Latency;
+use crate::schedule::Poisson;
 use crate::session::{End, Pending, Session};
 use crate::shared::{Phase, Shared};
 
@@ -40,9 +41,11 @@ pub(crate) struct Device {
     settled: bool,
     /// Its way in, kept where it cannot be made again or remembers a session.
     entrance: Option<Entrance>,
-    pub(crate) random: SmallRng,
+    random: SmallRng,
     /// Number and time of the next message.
     pub(crate) next: Option<(u64, Micros)>,
+    /// When messages come, where they come at random.
+    pub(crate) poisson: Option<Box<Poisson>>,
     /// What was sent and not acknowledged.
     pub(crate) pending: VecDeque<Pending>,
     /// What waits to be forwarded.
@@ -66,6 +69,7 @@ impl Device {
             settled: false,
             entrance: None,
             next: None,
+            poisson: None,
             pending: VecDeque::new(),
             backlog: VecDeque::new(),
             storm: None,
@@ -245,35 +249,64 @@ impl Device {
         let patience = self.shared.scenario.connect.attempt_timeout.0;
         let deadline = give_up.min(Instant::now() + patience);
         self.claim(attempt, deadline).await?;
+        let tcp = self.dial(attempt, deadline).await?;
+        // Not before: where the broker is slow to accept, thousands wait there, and keys take memory.
         let entrance = self.entrance()?;
         let name = match &self.thing {
             Some(thing) => thing.as_str(),
             None => &self.member.name,
         };
-        self.open(&entrance, name, attempt, deadline).await
+        self.enter(entrance, name, tcp, deadline).await
     }
 
-    /// Opens a connection and greets the broker with this client id.
-    async fn open(
+    /// Opens the TCP connection.
+    async fn dial(&self, attempt: u32, deadline: Instant) -> Result<TcpStream, Missed> {
+        let shared = &self.shared;
+        let source = self.source();
+        let addresses = shared.addresses.known(&shared.network, deadline).await?;
+        // From an address of one family none of the other is reached.
+        let fits = |address: &&SocketAddr| {
+            source.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
+        };
+        let count = addresses.iter().filter(fits).count();
+        let number = self.member.place as usize + attempt as usize;
+        let address = addresses
+            .iter()
+            .filter(fits)
+            .nth(number % count.max(1))
+            .ok_or_else(|| Closed::Unreachable {
+                detail: "it has no address of the family of the source address".to_owned(),
+            })?;
+        let began = shared.clock.now();
+        let tcp = open_tcp(*address, source, deadline).await?;
+        let took = shared.clock.now() - began;
+        shared
+            .recorders
+            .mine()
+            .histograms
+            .record(Latency::Tcp, took);
+        Ok(tcp)
+    }
+
+    /// Makes the connection one of TLS, and greets the broker with this client id.
+    async fn enter(
         &self,
-        entrance: &Entrance,
+        entrance: Entrance,
         client_id: &str,
-        attempt: u32,
+        tcp: TcpStream,
         deadline: Instant,
     ) -> Result<Greeted, Missed> {
         let shared = &self.shared;
-        let addresses = shared.addresses.known(&shared.network, deadline).await?;
-        let address = addresses[(self.member.place as usize + attempt as usize) % addresses.len()];
-        let began = shared.clock.now();
-        let tcp = open_tcp(address, self.source(), deadline).await?;
         let opened = shared.clock.now();
-        let mut stream = shared.network.handshake(entrance, tcp, deadline).await?;
+        let mut stream = shared.network.handshake(&entrance, tcp, deadline).await?;
+        drop(entrance);
         let shaken = shared.clock.now();
-        {
-            let mut recorder = shared.recorders.mine();
-            recorder.histograms.record(Latency::Tcp, opened - began);
-            recorder.histograms.record(Latency::Tls, shaken - opened);
-        }
+        let took = shaken - opened;
+        shared
+            .recorders
+            .mine()
+            .histograms
+            .record(Latency::Tls, took);
         let started = Instant::now();
         let connect = &shared.scenario.connect;
         let version = connect.version.into();
@@ -303,8 +336,9 @@ impl Device {
             .map_err(|error| Missed::Identity(format!("{error}")))?;
         let client_id = client_id(&device);
         let entrance = shared.network.entrance(&claim.identity);
+        let tcp = self.dial(attempt, deadline).await?;
         let stream = self
-            .open(&entrance, &client_id, attempt, deadline)
+            .enter(entrance, &client_id, tcp, deadline)
             .await?
             .stream;
         let patience = deadline.saturating_duration_since(Instant::now());

@@ -17,6 +17,7 @@ use crate::queue::{Arrivals, Bodies};
 use crate::scenario::{Holds, Scenario};
 use crate::schedule::Schedule;
 use crate::shared::{Shared, Window};
+use crate::timeline::Timeline;
 use crate::usage::cpu_time;
 
 /// What is told once a second.
@@ -52,7 +53,7 @@ pub(crate) struct Gatherer<W> {
     watch: W,
     pub(crate) totals: Recorder,
     interval: Recorder,
-    pub(crate) timeline: Vec<Second>,
+    pub(crate) timeline: Timeline,
     main: Latency,
     pub(crate) phase: &'static str,
     pub(crate) measured: bool,
@@ -95,7 +96,7 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             watch,
             totals: Recorder::default(),
             interval: Recorder::default(),
-            timeline: Vec::new(),
+            timeline: Timeline::default(),
             phase: "connecting",
             measured: false,
             cpu: cpu_time(),
@@ -109,8 +110,13 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
         }
     }
 
+    /// A moment in seconds since the first device was due.
+    pub(crate) fn since_start(&self, at: Micros) -> f64 {
+        at.saturating_sub(self.shared.connect_from) as f64 / 1e6
+    }
+
     /// Messages that are due up to this moment.
-    fn due(&self, now: Micros) -> u64 {
+    fn due(&mut self, now: Micros) -> u64 {
         let Some(window) = self.window else {
             return 0;
         };
@@ -217,7 +223,7 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
             |quantile| main.map(|histogram| histogram.value_at_quantile(quantile) as f64 / 1000.0);
         let connect = self.interval.histograms.get(Latency::Connect);
         let second = Second {
-            at: now.saturating_sub(self.shared.connect_from) as f64 / 1e6,
+            at: self.since_start(now),
             connected: self.shared.connected.load(Ordering::Relaxed),
             counts: self.interval.counts,
             p50: at(0.5),

@@ -31,6 +31,7 @@ mod schedule;
 mod session;
 mod shared;
 mod snapshot;
+mod timeline;
 mod usage;
 
 pub use assertion::{Assertion, AssertionError, Held, main_latency};
@@ -52,4 +53,4 @@ pub use scenario::{
     Scenario, ScenarioError, Span, Storm, Subscribe, matches,
 };
 pub use snapshot::Snapshot;
-pub use usage::{LimitError, make_room};
+pub use usage::{LimitError, check_sources, make_room};

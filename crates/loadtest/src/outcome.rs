@@ -52,10 +52,17 @@ pub struct Outcome {
     pub endings: BTreeMap<String, u64>,
     /// This program's own part.
     pub generator: Generator,
-    /// The course of time, one entry a second.
+    /// The course of time: one entry for so many seconds as [`Outcome::timeline_step`] says.
     pub timeline: Vec<Second>,
+    /// Seconds of an entry of the timeline: 1 in the first hour, then 2, 4, 8 and so on.
+    #[serde(default = "one")]
+    pub timeline_step: u32,
     /// Whatever else a reader should know.
     pub notes: Vec<String>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Part `index` (from 0) of `count`.
@@ -177,7 +184,7 @@ pub struct Generator {
     pub limited: Vec<String>,
 }
 
-/// One second of a run.
+/// One second of a run, or some of them ([`Outcome::timeline_step`]).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Second {
@@ -187,7 +194,8 @@ pub struct Second {
     pub connected: u64,
     /// What was counted in it.
     pub counts: Counts,
-    /// The main latency of the scenario, median and 99th percentile, in milliseconds; none if there was none.
+    /// The main latency of the scenario, median and 99th percentile, in milliseconds; none if there was none. Of several
+    /// seconds those of the worst one; exactly those of all in what was merged.
     pub p50: Option<f64>,
     /// See `p50`.
     pub p99: Option<f64>,
@@ -273,6 +281,7 @@ pub(crate) mod tests {
                 limited: Vec::new(),
             },
             timeline,
+            timeline_step: 1,
             notes: Vec::new(),
             scenario,
         };

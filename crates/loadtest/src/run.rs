@@ -25,7 +25,7 @@ use crate::payload::{Template, TemplateError};
 use crate::queue::Bodies;
 use crate::recorders::Recorders;
 use crate::scenario::Scenario;
-use crate::shared::{Addresses, Phase, Settled, Shared, Window};
+use crate::shared::{Addresses, Groups, Phase, Settled, Shared, Window};
 use crate::usage::cpu_time;
 
 /// Everything a run needs.
@@ -75,6 +75,7 @@ pub async fn run(
         identities: plan.identities,
         claim: plan.claim,
         sources: plan.sources,
+        groups: Groups::new(&plan.scenario, plan.shard),
         recorders: Recorders::new(plan.threads + 1),
         clock,
         connect_from,
@@ -183,26 +184,28 @@ impl Course {
         gatherer.window = Some(window);
         // The first messages are due at the very moment: what is counted before is counted here.
         let before = gatherer.totals.counts;
+        gatherer.timeline.count_from(gatherer.since_start(from));
         phase.send_replace(Phase::Publishing(window));
         gatherer.phase = "publishing";
-        let published = async {
-            sleep_until(clock.instant(measured)).await;
-        };
-        gatherer.during(published, stop).await?;
-        gatherer.tick();
-        gatherer.measured = true;
-        self.at_start = Some(match scenario.warm_up.micros() {
-            0 => before,
-            _ => gatherer.totals.counts,
-        });
-        self.cpu_at_start = Some(cpu_time());
-        let ended = gatherer
-            .during(sleep_until(clock.instant(window.until)), stop)
+        let mut ended = gatherer
+            .during(sleep_until(clock.instant(measured)), stop)
             .await;
         gatherer.tick();
-        gatherer.measured = false;
-        self.at_end = Some((gatherer.totals.counts, clock.now().min(window.until)));
-        self.cpu_at_end = Some(cpu_time());
+        if ended.is_ok() {
+            gatherer.measured = true;
+            self.at_start = Some(match scenario.warm_up.micros() {
+                0 => before,
+                _ => gatherer.totals.counts,
+            });
+            self.cpu_at_start = Some(cpu_time());
+            ended = gatherer
+                .during(sleep_until(clock.instant(window.until)), stop)
+                .await;
+            gatherer.tick();
+            gatherer.measured = false;
+            self.at_end = Some((gatherer.totals.counts, clock.now().min(window.until)));
+            self.cpu_at_end = Some(cpu_time());
+        }
         let window = Window {
             until: window.until.min(clock.now()),
             ..window

@@ -277,6 +277,11 @@ impl Span {
         Self(Duration::from_secs(seconds))
     }
 
+    /// Both, one after the other.
+    fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// In microseconds.
     pub(crate) fn micros(self) -> u64 {
         u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX)
@@ -526,6 +531,7 @@ impl Scenario {
                 return value("storm.every", "at least 1s, or 0s for once".to_owned());
             }
         }
+        self.check_times()?;
         if self.queue.is_some() && !self.publishes() {
             return value(
                 "queue",
@@ -539,6 +545,36 @@ impl Scenario {
             return value("queue.holds", "nothing is forwarded".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether anything happens in the time there is.
+    fn check_times(&self) -> Result<(), ScenarioError> {
+        let value = |member, why: &str| {
+            Err(ScenarioError::Value {
+                member,
+                why: why.to_owned(),
+            })
+        };
+        let nothing = Span::default();
+        if self.duration == nothing {
+            // A storm of new devices is over when all are in.
+            if self.identities == Origin::Files && self.publish.rate > 0.0 && self.publishers > 0 {
+                return value(
+                    "duration",
+                    "0s: nothing would be published, and nothing be lost or late; give --duration 60s, or --rate 0 to connect only",
+                );
+            }
+            if self.warm_up > nothing {
+                return value("warmUp", "it comes before a duration of 0s");
+            }
+        }
+        match &self.storm {
+            Some(storm) if storm.at >= self.warm_up.plus(self.duration) => value(
+                "storm.at",
+                "it would never come: publishing, warm-up included, is over before",
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn check_subscribers(&self, matching: Matching) -> Result<(), ScenarioError> {
@@ -777,9 +813,21 @@ mod tests {
                 "publishers",
             ),
             (
-                "publishers = 1\n[storm]\nat = '1s'\nshare = 1.5",
+                "publishers = 1\nduration = '9s'\n[storm]\nat = '1s'\nshare = 1.5",
                 "storm.share",
             ),
+            (
+                "publishers = 1\nduration = '9s'\n[storm]\nat = '9s'\nshare = 0.5",
+                "storm.at",
+            ),
+            ("publishers = 1\nduration = '0s'", "duration"),
+            (
+                "publishers = 1\nwarmUp = '5s'\nduration = '0s'\n[publish]\nrate = 0.0",
+                "warmUp",
+            ),
+            ("publishers = 1\n[publish]\nrate = inf", "publish.rate"),
+            ("publishers = 1\n[publish]\nsize = 131073", "publish.size"),
+            ("publishers = 1\n[connect]\nrate = -5.0", "connect.rate"),
         ] {
             let scenario = Scenario::read("x", toml).unwrap();
             let error = scenario.check(Matching::Aws).unwrap_err().to_string();

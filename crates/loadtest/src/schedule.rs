@@ -1,4 +1,7 @@
-//! How many messages are due: what the offered load is, whatever becomes of it.
+//! When messages are due, and how many of them: what the offered load is, whatever becomes of it.
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 
 use crate::clock::Micros;
 use crate::fleet::{Role, members, spread};
@@ -12,41 +15,80 @@ pub(crate) struct Schedule {
     phases: Vec<f64>,
     /// Microseconds between two messages of one publisher.
     period: f64,
-    arrivals: Arrivals,
+    /// Of publishers whose messages come at random: what comes next, and how many have come.
+    random: Vec<(Poisson, Micros)>,
+    come: u64,
+}
+
+/// The moments at which a publisher's messages come at random, independent of each other: a Poisson process, the same in
+/// every run.
+#[derive(Clone, Debug)]
+pub(crate) struct Poisson {
+    chance: SmallRng,
+    /// When the last one came, in microseconds since the first publisher began. Not rounded, or all would come too soon.
+    last: f64,
+    /// Microseconds between two, on average.
+    period: f64,
+}
+
+impl Poisson {
+    /// Of the publisher at this place of the fleet.
+    pub(crate) fn new(place: u32, period: f64) -> Self {
+        Self {
+            // Another one than that of the device's pauses, of which nobody knows how many there will be.
+            chance: SmallRng::seed_from_u64(u64::from(place) << 1 | 1 << 63),
+            last: 0.0,
+            period,
+        }
+    }
+
+    /// When the next one comes, since the first publisher began.
+    pub(crate) fn next(&mut self) -> Micros {
+        let chance: f64 = self.chance.random();
+        self.last += -(1.0 - chance).ln() * self.period;
+        self.last as Micros
+    }
 }
 
 impl Schedule {
     pub(crate) fn new(scenario: &Scenario, shard: Option<Shard>) -> Self {
-        let phases = match scenario.publishes() {
-            false => Vec::new(),
-            true => members(scenario, shard)
-                .filter(|member| member.role == Role::Publisher)
-                .map(|member| match scenario.publish.phase {
+        let period = 1e6 / scenario.publish.rate;
+        let publishers = members(scenario, shard)
+            .filter(|member| scenario.publishes() && member.role == Role::Publisher);
+        let (mut phases, mut random) = (Vec::new(), Vec::new());
+        match scenario.publish.arrivals {
+            Arrivals::Even => {
+                phases.extend(publishers.map(|member| match scenario.publish.phase {
                     Phase::Golden => spread(u64::from(member.index)),
                     Phase::Aligned => 0.0,
-                })
-                .collect(),
-        };
+                }))
+            }
+            Arrivals::Poisson => random.extend(publishers.map(|member| {
+                let mut poisson = Poisson::new(member.place, period);
+                let first = poisson.next();
+                (poisson, first)
+            })),
+        }
         Self {
             phases,
-            period: 1e6 / scenario.publish.rate,
-            arrivals: scenario.publish.arrivals,
+            period,
+            random,
+            come: 0,
         }
     }
 
-    /// Messages that are due in so many microseconds from the start of publishing, the last one excluded. Of messages
-    /// that come at random, as many as there are on average.
-    pub(crate) fn due(&self, elapsed: Micros) -> u64 {
-        match self.arrivals {
-            Arrivals::Even => self
-                .phases
-                .iter()
-                .map(|&phase| self.of_publisher(phase, elapsed))
-                .sum(),
-            Arrivals::Poisson => {
-                (self.phases.len() as f64 * elapsed as f64 / self.period).round() as u64
+    /// Messages that are due in so many microseconds from the start of publishing, the last one excluded. What comes at
+    /// random is counted on from the last time this was asked: less time than then has no fewer of them.
+    pub(crate) fn due(&mut self, elapsed: Micros) -> u64 {
+        for (poisson, next) in &mut self.random {
+            while *next < elapsed {
+                *next = poisson.next();
+                self.come += 1;
             }
         }
+        let even = self.phases.iter();
+        let even: u64 = even.map(|&phase| self.of_publisher(phase, elapsed)).sum();
+        even + self.come
     }
 
     fn of_publisher(&self, phase: f64, elapsed: Micros) -> u64 {
@@ -76,7 +118,7 @@ mod tests {
                 let toml = format!(
                     "publishers = 7\nduration = '10s'\n[publish]\nrate = {rate}\nphase = '{phase}'"
                 );
-                let schedule = schedule(&toml, None);
+                let mut schedule = schedule(&toml, None);
                 for elapsed in [0, 1, 333_333, 1_000_000, 1_000_001, 2_999_999, 3_000_000] {
                     let counted: u64 = schedule
                         .phases
@@ -104,9 +146,38 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_at_random_is_counted_on_average_and_who_is_silent_owes_nothing() {
-        let random = "publishers = 10\nduration = '10s'\n[publish]\narrivals = 'poisson'";
-        assert_eq!(schedule(random, None).due(2_500_000), 25);
+    fn what_comes_at_random_is_counted_one_by_one() {
+        let toml =
+            "publishers = 10\nduration = '10s'\n[publish]\nrate = 50000.0\narrivals = 'poisson'";
+        let mut counted = schedule(toml, None);
+        let moments: Vec<Vec<Micros>> = (0..10)
+            .map(|place| {
+                let mut poisson = Poisson::new(place, 20.0);
+                std::iter::repeat_with(|| poisson.next())
+                    .take_while(|&moment| moment < 2_000_000)
+                    .collect()
+            })
+            .collect();
+        for elapsed in [0, 19, 20, 1000, 1001, 999_999, 2_000_000] {
+            let come = |moments: &Vec<Micros>| {
+                moments.iter().filter(|moment| **moment < elapsed).count() as u64
+            };
+            let come: u64 = moments.iter().map(come).sum();
+            assert_eq!(counted.due(elapsed), come, "{elapsed}");
+        }
+        // Two seconds of 500,000 a second: gaps are not cut off to whole microseconds, which would make 25,000 more.
+        let all = counted.due(2_000_000);
+        assert!(all.abs_diff(1_000_000) < 5_000, "{all}");
+        // Other publishers, other moments.
+        assert_ne!(moments[0], moments[1]);
+        let parts: u64 = (0..3)
+            .map(|index| schedule(toml, Some(Shard { index, count: 3 })).due(2_000_000))
+            .sum();
+        assert_eq!(parts, all);
+    }
+
+    #[test]
+    fn who_is_silent_owes_nothing() {
         let silent = "publishers = 10\nduration = '10s'\n[publish]\nrate = 0.0";
         assert_eq!(schedule(silent, None).due(10_000_000), 0);
     }

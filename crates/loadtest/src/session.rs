@@ -12,17 +12,19 @@ use jitp_wire::{
     Arrival, Frames, FromServer, Outline, QoS, Version, WireError, decode_from_server,
     encode_disconnect_from_client, encode_ping, encode_puback, encode_publish, encode_subscribe,
 };
-use rand::Rng;
+use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use crate::clock::Micros;
 use crate::device::{Device, Greeted, Terms};
 use crate::endings::reason;
 use crate::fleet::{Role, publisher, spread};
+use crate::integrity::Seen;
 use crate::line::Line;
 use crate::measure::{Latency, Recorder};
 use crate::payload::{Stamp, Values, topic, write_forward};
 use crate::scenario::{Arrivals, Phase as Distribution};
+use crate::schedule::Poisson;
 use crate::shared::{Phase, Shared, Window};
 
 /// How a connection ended.
@@ -82,6 +84,8 @@ struct State<'d> {
     packet_id: NonZeroU16,
     /// Topic of this publisher.
     topic: String,
+    /// What has arrived at the shared subscription of this subscriber.
+    group: Option<Arc<Mutex<Seen>>>,
     /// Whether the connection takes no more at the moment.
     blocked: bool,
     /// What was due before this was held up by something else than this program.
@@ -134,6 +138,7 @@ impl<'d> Session<'d> {
             subscribing: None,
             packet_id: SUBSCRIBE_ID,
             topic: String::new(),
+            group: None,
             blocked: false,
             held_up_until: now,
             device,
@@ -150,6 +155,7 @@ impl<'d> Session<'d> {
                 let qos = qos(shared.scenario.subscribe.qos);
                 encode_subscribe(line.out(), version, SUBSCRIBE_ID, &[(&filter, qos)]);
                 state.subscribing = Some(now);
+                state.group = shared.groups.of(&filter);
                 if let Some(forward) = &shared.scenario.subscribe.forward {
                     state.topic = topic(forward, &member.name, member.index);
                 }
@@ -266,8 +272,7 @@ impl State<'_> {
             && self.device.member.role == Role::Publisher
             && scenario.publishes()
         {
-            self.device.next = Some((0, 0));
-            let first = self.due(0, window, window.from);
+            let first = self.due(0, window);
             self.device.next = Some((0, first));
         }
         let scenario = &self.device.shared.scenario;
@@ -276,8 +281,8 @@ impl State<'_> {
         }
     }
 
-    /// When the message of this number is due; `last` is when the one before it was.
-    fn due(&mut self, seq: u64, window: Window, last: Micros) -> Micros {
+    /// When the message of this number is due; each is asked for once, in their order.
+    fn due(&mut self, seq: u64, window: Window) -> Micros {
         let publish = &self.device.shared.scenario.publish;
         let period = 1e6 / publish.rate;
         match publish.arrivals {
@@ -289,8 +294,10 @@ impl State<'_> {
                 window.from + ((seq as f64 + phase) * period) as Micros
             }
             Arrivals::Poisson => {
-                let chance: f64 = self.device.random.random();
-                last + (-(1.0 - chance).ln() * period) as Micros
+                let place = self.device.member.place;
+                let moments = &mut self.device.poisson;
+                let poisson = moments.get_or_insert_with(|| Box::new(Poisson::new(place, period)));
+                window.from + poisson.next()
             }
         }
     }
@@ -399,7 +406,11 @@ impl State<'_> {
             recorder.counts.misrouted += 1;
             return;
         };
-        let arrived = self.device.seen.note(index, seq);
+        let seen = &mut self.device.seen;
+        let arrived = match &self.group {
+            None => seen.note(index, seq),
+            Some(group) => seen.note_shared(group, index, seq),
+        };
         recorder.counts.reordered += u64::from(arrived.reordered);
         if arrived.duplicate {
             recorder.counts.duplicated += 1;
@@ -597,7 +608,7 @@ impl State<'_> {
                     what: What::Own(seq, due),
                 });
             }
-            let next = self.due(seq + 1, window, due);
+            let next = self.due(seq + 1, window);
             self.device.next = Some((seq + 1, next));
         }
     }

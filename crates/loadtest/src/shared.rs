@@ -1,18 +1,23 @@
 //! What all devices of a run share.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jitp_core::mqtt::{Closed, Network};
+use jitp_core::mqtt::{Closed, Network, Stage};
+use jitp_wire::topic::split_share;
 use tokio::sync::{Mutex, Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::claim::Claim;
 use crate::clock::{Micros, RunClock};
+use crate::fleet::{Role, members};
 use crate::identities::Identities;
-use crate::payload::Template;
+use crate::integrity::Seen;
+use crate::outcome::Shard;
+use crate::payload::{Template, topic};
 use crate::recorders::Recorders;
 use crate::scenario::Scenario;
 
@@ -29,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) claim: Option<Claim>,
     /// Local addresses to connect from; the system chooses if there is none.
     pub(crate) sources: Vec<IpAddr>,
+    /// What has arrived at each shared subscription, by its filter.
+    pub(crate) groups: Groups,
     pub(crate) recorders: Recorders,
     pub(crate) clock: RunClock,
     /// When the first device is due to connect.
@@ -39,6 +46,29 @@ pub(crate) struct Shared {
     pub(crate) connected: AtomicU64,
     pub(crate) settled: Settled,
     pub(crate) phase: watch::Receiver<Phase>,
+}
+
+/// What has arrived at the shared subscriptions of this process's devices: a message goes to one device of a group, and
+/// a further copy may go to another.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(HashMap<String, Arc<parking_lot::Mutex<Seen>>>);
+
+impl Groups {
+    /// The groups of a scenario, of as much of its fleet as falls to a shard.
+    pub(crate) fn new(scenario: &Scenario, shard: Option<Shard>) -> Self {
+        if split_share(&scenario.subscribe.filter).is_none() {
+            return Self::default();
+        }
+        let filters = members(scenario, shard)
+            .filter(|member| member.role == Role::Subscriber)
+            .map(|member| topic(&scenario.subscribe.filter, &member.name, member.index));
+        Self(filters.map(|filter| (filter, Arc::default())).collect())
+    }
+
+    /// What has arrived at the group of this filter; none if it is not shared.
+    pub(crate) fn of(&self, filter: &str) -> Option<Arc<parking_lot::Mutex<Seen>>> {
+        self.0.get(filter).cloned()
+    }
 }
 
 /// Where a run is.
@@ -112,7 +142,15 @@ impl Addresses {
         network: &Network,
         deadline: Instant,
     ) -> Result<Arc<[SocketAddr]>, Closed> {
-        let mut known = self.0.lock().await;
+        // Whoever has the lock looks them up, until its own deadline.
+        let started = Instant::now();
+        let mut known =
+            timeout_at(deadline, self.0.lock())
+                .await
+                .map_err(|_| Closed::TimedOut {
+                    stage: Stage::Lookup,
+                    waited: started.elapsed(),
+                })?;
         if let Some((since, addresses)) = &*known
             && since.elapsed() < FRESH
         {

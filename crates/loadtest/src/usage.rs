@@ -1,6 +1,7 @@
 //! What this process uses of the machine, and what the machine allows it.
 
 use std::fs;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -56,6 +57,14 @@ pub enum LimitError {
         /// Ports of all of them.
         allowed: u64,
     },
+    /// An address that is none of this machine's.
+    #[error("cannot connect from {address}: {detail}")]
+    Source {
+        /// The address.
+        address: IpAddr,
+        /// What the operating system said.
+        detail: String,
+    },
     /// Each connection takes memory.
     #[error("{devices} devices need about {needed} MB of memory, and {available} MB are free")]
     Memory {
@@ -79,6 +88,9 @@ impl LimitError {
                 "connect from several addresses, such as --source 127.0.0.1-127.0.0.{} for a broker on this machine, or widen the range: sysctl -w net.ipv4.ip_local_port_range='1024 65535'",
                 devices.div_ceil(PORTS_OF_AN_ADDRESS).clamp(2, 254)
             ),
+            Self::Source { .. } => {
+                "--source takes addresses of this machine (ip address lists them; all of 127.0.0.0/8 for a broker on this machine), of the family of the endpoint's".to_owned()
+            }
             Self::Memory { .. } => {
                 "take fewer devices, or spread them over machines with --shard".to_owned()
             }
@@ -136,6 +148,21 @@ pub fn make_room(devices: u64, sources: usize) -> Result<(), LimitError> {
     }
 }
 
+/// Looks whether connections can be made from these local addresses.
+///
+/// # Errors
+/// [`LimitError::Source`], of the first from which they cannot.
+pub fn check_sources(sources: &[IpAddr]) -> Result<(), LimitError> {
+    for &address in sources {
+        // Nothing is sent, and no port of TCP is taken.
+        UdpSocket::bind((address, 0)).map_err(|error| LimitError::Source {
+            address,
+            detail: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
 /// How many ports a range such as `32768 60999` has.
 fn ports(range: &str) -> Option<u64> {
     let mut ends = range.split_whitespace().map(str::parse::<u64>);
@@ -151,6 +178,20 @@ mod tests {
     fn this_process_uses_something() {
         assert!(cpu_time() > Duration::ZERO);
         assert!(peak_memory() > 1_000_000);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_no_source() {
+        check_sources(&["127.0.0.1", "127.0.0.77"].map(|text| text.parse().unwrap())).unwrap();
+        // Of documentation (RFC 5737): no machine has it.
+        let foreign = ["127.0.0.1", "192.0.2.1"].map(|text| text.parse().unwrap());
+        let error = check_sources(&foreign).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.starts_with("cannot connect from 192.0.2.1: "),
+            "{told}"
+        );
+        assert!(error.remedy().contains("--source"));
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub const LATENCIES: &str = "latencies.hlog";
 /// Whatever makes it less than one whole run: see [`MergeError`].
 pub fn merge(folders: &[PathBuf]) -> Result<(Outcome, Histograms), MergeError> {
     let (parts, logs) = read(folders)?;
-    let (timeline, histograms) = gather(&parts, &logs, &mut |_, _, _| Ok(()))?;
-    let outcome = add(&parts, timeline, &histograms);
+    let ((timeline, step), histograms) = gather(&parts, &logs, &mut |_, _, _| Ok(()))?;
+    let outcome = add(&parts, (timeline, step), &histograms);
     Ok((outcome, histograms))
 }
 
@@ -69,7 +69,11 @@ pub fn lost(published: u64, copies: f64, delivered: u64) -> u64 {
     ((published as f64 * copies).round() as u64).saturating_sub(delivered)
 }
 
-fn add(parts: &[Part], timeline: Vec<Second>, histograms: &Histograms) -> Outcome {
+fn add(
+    parts: &[Part],
+    (timeline, timeline_step): (Vec<Second>, u32),
+    histograms: &Histograms,
+) -> Outcome {
     let first = parts[0].outcome.clone();
     // A whole run has nothing to be added, and knows better than a sum what was lost.
     if parts.len() == 1 {
@@ -164,6 +168,7 @@ fn add(parts: &[Part], timeline: Vec<Second>, histograms: &Histograms) -> Outcom
         endings,
         generator,
         timeline,
+        timeline_step,
         notes,
         ..first
     }
@@ -308,6 +313,35 @@ mod tests {
                 serde_json::to_string(&again).unwrap(),
                 serde_json::to_string(&outcome).unwrap()
             );
+        }
+    }
+
+    #[test]
+    fn a_shard_that_tells_of_two_seconds_at_once_makes_all_do_so_and_nothing_is_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let (folders, _, all) = shards(root.path(), 2);
+        let mut coarse = load(&folders[1]);
+        coarse.timeline_step = 2;
+        // The first second is by itself: publishing begins after it.
+        for place in [2, 3] {
+            let earlier = coarse.timeline.remove(place - 1);
+            coarse.timeline[place - 1].counts += earlier.counts;
+        }
+        save(&folders[1], &coarse);
+        let (outcome, histograms) = merge(&folders).unwrap();
+        assert_eq!(outcome.timeline_step, 2);
+        let published = |seconds: &[Second]| -> Vec<u64> {
+            seconds
+                .iter()
+                .map(|second| second.counts.published)
+                .collect()
+        };
+        assert_eq!(published(&coarse.timeline), [25, 50, 50]);
+        assert_eq!(published(&outcome.timeline), [50, 100, 100]);
+        let ends: Vec<_> = outcome.timeline.iter().map(|second| second.at).collect();
+        assert_eq!(ends, [1.0, 3.0, 5.0]);
+        for latency in Latency::ALL {
+            assert_eq!(histograms.get(latency), all.get(latency), "{latency}");
         }
     }
 

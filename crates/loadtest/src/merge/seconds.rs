@@ -8,13 +8,13 @@ use crate::hdr_log::{HdrLogError, Log};
 use crate::measure::{Histograms, Latency};
 use crate::outcome::{Outcome, Second};
 
-/// Adds the seconds of all shards by the wall clock, and all that their logs hold. `each` hears of every second: its
-/// start since the run began, its length, and its latencies.
+/// Adds the seconds of all shards by the wall clock, and all that their logs hold; with the seconds of an entry. `each`
+/// hears of every entry: its start since the run began, its length, and its latencies.
 pub(super) fn gather(
     parts: &[Part],
     logs: &[Log],
     each: &mut dyn FnMut(f64, f64, &Histograms) -> Result<(), HdrLogError>,
-) -> Result<(Vec<Second>, Histograms), MergeError> {
+) -> Result<((Vec<Second>, u32), Histograms), MergeError> {
     let grid = Grid::of(parts);
     let main = main_latency(&parts[0].outcome.scenario);
     let mut timeline = counted(parts, grid);
@@ -44,7 +44,7 @@ pub(super) fn gather(
         }
         all.add(&sum);
         let end = grid.end(slot);
-        let start = (end - 1.0).max(0.0);
+        let start = (end - f64::from(grid.step)).max(0.0);
         each(start, end - start, &sum)?;
         let at = |latency, quantile| {
             let histogram = sum.get(latency)?;
@@ -59,7 +59,7 @@ pub(super) fn gather(
     for (part, found) in parts.iter().zip(&found) {
         complete(part, found)?;
     }
-    Ok((timeline, all))
+    Ok(((timeline, grid.step), all))
 }
 
 /// The seconds of all shards, without latencies.
@@ -112,6 +112,8 @@ struct Grid {
     origin: u64,
     /// Unix time in milliseconds from which seconds are counted.
     started_at: u64,
+    /// Seconds of an entry: as many as the shard with the longest ones has.
+    step: u32,
 }
 
 impl Grid {
@@ -121,16 +123,20 @@ impl Grid {
         let before = published_from
             .min()
             .map_or(0, |from| from.saturating_sub(started_at));
+        let step = parts.iter().map(|part| part.outcome.timeline_step);
+        let step = step.max().unwrap_or(1).max(1);
+        let length = u64::from(step) * 1000;
         Self {
-            origin: (started_at + before).saturating_sub(before.div_ceil(1000) * 1000),
+            origin: (started_at + before).saturating_sub(before.div_ceil(length) * length),
             started_at,
+            step,
         }
     }
 
     /// The second, from 0, of a moment in seconds since a shard began.
     fn slot(self, outcome: &Outcome, moment: f64) -> usize {
         let offset = (outcome.started_at - self.origin) as f64 / 1000.0;
-        (moment + offset).clamp(0.0, LONGEST_RUN).floor() as usize
+        ((moment + offset).clamp(0.0, LONGEST_RUN) / f64::from(self.step)).floor() as usize
     }
 
     /// The second of each entry of a shard's timeline.
@@ -148,7 +154,7 @@ impl Grid {
 
     /// The end of a second, since the run began.
     fn end(self, slot: usize) -> f64 {
-        (slot + 1) as f64 - (self.started_at - self.origin) as f64 / 1000.0
+        (slot + 1) as f64 * f64::from(self.step) - (self.started_at - self.origin) as f64 / 1000.0
     }
 }
 
