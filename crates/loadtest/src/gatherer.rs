@@ -190,8 +190,12 @@ impl<W: FnMut(&Tick<'_>)> Gatherer<W> {
         }
     }
 
-    /// Whether every message was answered and arrived wherever it should.
+    /// Whether nothing more is due, and every message was answered and arrived wherever it should.
     fn is_drained(&self) -> bool {
+        let now = self.shared.clock.now();
+        if self.window.is_some_and(|window| now < window.until) {
+            return false;
+        }
         let scenario = &self.shared.scenario;
         let mut counts = self.totals.counts;
         counts += self.interval.counts;

@@ -99,7 +99,6 @@ pub async fn run(
         .await
         .err();
     phase.send_replace(Phase::Ending);
-    gatherer.window = None;
     // Devices that disconnect in good order take no time; one that hangs is not waited for.
     let _ = timeout(FAREWELL, async {
         while devices.join_next().await.is_some() {}
@@ -133,6 +132,8 @@ fn spawn(shared: &Arc<Shared>, shard: Option<Shard>) -> JoinSet<()> {
 const SOON: Micros = 50_000;
 /// Between the moment all devices are in and the first message, in microseconds.
 const BREATH: Micros = 200_000;
+/// Within how long all devices hear that nothing more is due, in microseconds.
+const HEARD: Micros = 50_000;
 /// How long devices get to disconnect.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// What is noted on the way.
@@ -207,7 +208,8 @@ impl Course {
             self.cpu_at_end = Some(cpu_time());
         }
         let window = Window {
-            until: window.until.min(clock.now()),
+            // Of an early end devices hear a little later, and may have sent what fell due meanwhile: it is due for all.
+            until: window.until.min(clock.now() + HEARD),
             ..window
         };
         gatherer.window = Some(window);

@@ -337,6 +337,19 @@ mod tests {
     }
 
     #[test]
+    fn for_one_handshake_it_is_presented_once() {
+        let made = made("sensor-17");
+        let identity = read(&made.leaf, &made.key).unwrap();
+        let once = identity.resolver_once();
+        assert!(once.has_certs());
+        let presented = once.resolve(&[], &[]).unwrap();
+        assert_eq!(presented.cert, identity.certified.cert);
+        assert!(once.resolve(&[], &[]).is_none());
+        // Another handshake has another.
+        assert!(identity.resolver_once().resolve(&[], &[]).is_some());
+    }
+
+    #[test]
     fn what_does_not_belong_together_is_named() {
         let (a, b) = (made("a"), made("b"));
         assert_eq!(
