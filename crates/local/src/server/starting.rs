@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jitp_core::failure::{Class, Classified};
 use jitp_wire::QoS;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use super::{Local, Options};
@@ -99,8 +99,8 @@ impl Classified for StartError {
 impl Local {
     pub(super) async fn assemble(options: Options) -> Result<Self, StartError> {
         let (storage, folder, scratch) = open_storage(options.data.as_deref())?;
-        let control_listener = bind(options.control).await?;
-        let mqtt_listener = bind(options.mqtt).await?;
+        let control_listener = bind(options.control)?;
+        let mqtt_listener = bind(options.mqtt)?;
         let control = local_address(&control_listener, options.control)?;
         let mqtt = local_address(&mqtt_listener, options.mqtt)?;
 
@@ -275,10 +275,22 @@ fn open_storage(
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen { address, source })
+/// Most connections that wait to be accepted; the system may allow fewer (Linux: net.core.somaxconn, 4096 unless changed).
+/// A device that finds no room knocks again after a second, then after three and seven more, whoever is busy meanwhile.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // The port of a core that has just ended can be taken again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| StartError::Listen { address, source })
 }
 
 fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
