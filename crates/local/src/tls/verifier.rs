@@ -12,14 +12,9 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use x509_parser::extensions::ParsedExtension;
-use x509_parser::oid_registry::{
-    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
-};
 use x509_parser::prelude::X509Certificate;
-use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::x509::{X509, parse};
+use crate::x509::{X509, names_supported_key, parse};
 
 /// Lets in whoever holds the key of a readable certificate.
 #[derive(Debug)]
@@ -55,7 +50,7 @@ impl ClientCertVerifier for PossessionVerifier {
         }
         let certificate = read(end_entity)?;
         refuse_unknown_critical(&certificate)?;
-        if !is_supported(certificate.public_key()) {
+        if !names_supported_key(certificate.public_key()) {
             // The signature algorithms would refuse such a key too, but could not say why.
             X509::from_der(end_entity)
                 .and_then(|certificate| certificate.check_key())
@@ -147,30 +142,6 @@ fn refuse_unknown_critical(certificate: &X509Certificate<'_>) -> Result<(), Erro
     Ok(())
 }
 
-/// Whether the key is one AWS IoT takes by what it says of itself; whether it is any good, the signature made with it
-/// tells. OpenSSL, which would know both, takes 0.15 ms to read a key, as long as all the rest of a handshake.
-fn is_supported(key: &SubjectPublicKeyInfo<'_>) -> bool {
-    let algorithm = &key.algorithm;
-    if algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
-        let curve = algorithm.parameters.as_ref().map(|curve| curve.as_oid());
-        return matches!(
-            curve,
-            Some(Ok(curve)) if [OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521].contains(&curve)
-        );
-    }
-    match key.parsed() {
-        Ok(PublicKey::RSA(key)) => bits(key.modulus) >= 2048,
-        _ => false,
-    }
-}
-
-/// The length of a number in bits.
-fn bits(number: &[u8]) -> usize {
-    let zeros = number.iter().take_while(|octet| **octet == 0).count();
-    let first = number.get(zeros).map_or(0, |octet| octet.leading_zeros());
-    (number.len() - zeros) * 8 - first as usize
-}
-
 fn read<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
     parse(certificate).map_err(|_| BAD_ENCODING)
 }
@@ -182,17 +153,3 @@ fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDe
 
 const BAD_ENCODING: Error = Error::InvalidCertificate(CertificateError::BadEncoding);
 const BAD_SIGNATURE: Error = Error::InvalidCertificate(CertificateError::BadSignature);
-
-#[cfg(test)]
-mod tests {
-    use super::bits;
-
-    #[test]
-    fn a_modulus_is_as_long_as_its_first_bit_that_is_set() {
-        assert_eq!(bits(&[]), 0);
-        assert_eq!(bits(&[0, 0]), 0);
-        assert_eq!(bits(&[0, 0x80, 0]), 16);
-        assert_eq!(bits(&[0x7F; 256]), 2047);
-        assert_eq!(bits(&[0xC0; 256]), 2048);
-    }
-}

@@ -95,6 +95,42 @@ fn a_leaf_is_told_from_an_impostor_with_the_same_ca_name() {
 }
 
 #[test]
+fn a_signature_is_judged_as_openssl_judges_the_whole_certificate() {
+    let rsa = PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let hashes = [
+        MessageDigest::sha1(),
+        MessageDigest::sha256(),
+        MessageDigest::sha384(),
+        MessageDigest::sha512(),
+    ];
+    for ca_key in [ec(Nid::X9_62_PRIME256V1), ec(Nid::SECP384R1), rsa] {
+        let ca = issue(&ca_key, None, &[("CN", "root")], hashes[1], true);
+        let key = ec(Nid::X9_62_PRIME256V1);
+        for hash in hashes {
+            let leaf = issue(&key, Some((&ca, &ca_key)), &[("CN", "a")], hash, false);
+            assert_eq!(leaf.verify_signed_by(&ca), Ok(()));
+        }
+        let good = issue(&key, Some((&ca, &ca_key)), &[("CN", "a")], hashes[1], false).der;
+        let judge = ca.public_key().unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x01;
+            // What OpenSSL cannot read, or reads as something else, is none of its judgement.
+            if let (Ok(ours), Ok(theirs)) =
+                (X509::from_der(&bad), openssl::x509::X509::from_der(&bad))
+            {
+                let theirs = theirs.verify(judge).unwrap_or(false);
+                assert_eq!(
+                    ours.is_signed_with(judge).unwrap_or(false),
+                    theirs,
+                    "octet {at}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn what_aws_does_not_support_is_named() {
     let key = ec(Nid::SECP256K1);
     let fault = issue(&key, None, &[("CN", "a")], MessageDigest::sha256(), true)
@@ -148,6 +184,15 @@ fn template_parameters_and_policy_variables_come_from_the_subject_and_the_serial
 }
 
 #[test]
+fn a_modulus_is_as_long_as_its_first_bit_that_is_set() {
+    assert_eq!(bits(&[]), 0);
+    assert_eq!(bits(&[0, 0]), 0);
+    assert_eq!(bits(&[0, 0x80, 0]), 16);
+    assert_eq!(bits(&[0x7F; 256]), 2047);
+    assert_eq!(bits(&[0xC0; 256]), 2048);
+}
+
+#[test]
 fn damaged_der_is_an_error_and_never_a_panic() {
     let key = ec(Nid::X9_62_PRIME256V1);
     let good = issue(&key, None, &[("CN", "a")], MessageDigest::sha256(), true).der;
@@ -157,6 +202,7 @@ fn damaged_der_is_an_error_and_never_a_panic() {
             bad[at] ^= flip;
             if let Ok(certificate) = X509::from_der(&bad) {
                 let _ = certificate.check_algorithms();
+                let _ = certificate.check_algorithms_of_proven();
                 let _ = certificate.verify_signed_by(&certificate);
                 let _ = certificate.variables();
             }
