@@ -15,7 +15,7 @@ use crate::account::{
 };
 use crate::diary::{Diary, Entry};
 use crate::gate::{Admitted, ConnectFacts, Gate, Refusal};
-use crate::just_in_time::just_in_time;
+use crate::just_in_time::JustInTime;
 use crate::policy::{
     ArnScope, Authorizer, CertificateVariables, ConnectionContext, ThingVariables,
 };
@@ -36,6 +36,7 @@ pub struct Announcement {
 pub struct Admission {
     account: Account,
     diary: Diary,
+    just_in_time: Arc<JustInTime>,
     announcements: mpsc::UnboundedSender<Announcement>,
 }
 
@@ -44,6 +45,7 @@ impl Admission {
     pub fn new(account: Account, diary: Diary) -> (Self, mpsc::UnboundedReceiver<Announcement>) {
         let (announcements, receiver) = mpsc::unbounded_channel();
         let admission = Self {
+            just_in_time: Arc::new(JustInTime::new(account.clone(), diary.clone())),
             account,
             diary,
             announcements,
@@ -122,7 +124,7 @@ impl Admission {
             if let Some(ca) = ca
                 && certificate.status == CertificateStatus::PendingActivation
             {
-                just_in_time(&self.account, &self.diary, ca, &certificate.x509, "");
+                self.just_in_time.provision(ca, &certificate.x509, "");
             }
         }
     }
@@ -258,10 +260,10 @@ impl Admission {
                 "first connection: certificate registered PENDING_ACTIVATION, connection closed; its CA has no template, so somebody must activate it",
             );
         }
-        let (account, diary) = (self.account.clone(), self.diary.clone());
+        let just_in_time = Arc::clone(&self.just_in_time);
         let x509 = Arc::clone(&certificate.x509);
         let client_id = client_id.to_owned();
-        tokio::spawn(async move { just_in_time(&account, &diary, &ca, &x509, &client_id) });
+        tokio::spawn(async move { just_in_time.provision(&ca, &x509, &client_id) });
         Refusal::first_contact(
             "JITP_STARTED",
             "first connection: certificate registered PENDING_ACTIVATION, connection closed; executing the template of its CA",
@@ -299,7 +301,7 @@ impl Admission {
                 Refusal::new("CA_INACTIVE", "its CA is registered and INACTIVE")
             });
         };
-        if let Err(fault) = x509.check_algorithms() {
+        if let Err(fault) = x509.check_algorithms_of_proven() {
             return Err(Refusal::new("CERTIFICATE_UNSUPPORTED", fault.to_string()));
         }
         if x509.is_ca {

@@ -21,12 +21,22 @@ impl State {
     }
 
     pub(super) fn insert_certificate(&mut self, certificate: Certificate) {
-        let age = (certificate.creation_date, certificate.id.clone());
-        if let Some(ca) = &certificate.ca_certificate_id {
-            let of_ca = self.certificates_by_ca.entry(ca.clone()).or_default();
-            of_ca.insert(age.clone());
+        // Most changes are of its status, and leave it where it stands.
+        let stands = self
+            .certificates
+            .get(&certificate.id)
+            .is_some_and(|before| {
+                before.creation_date == certificate.creation_date
+                    && before.ca_certificate_id == certificate.ca_certificate_id
+            });
+        if !stands {
+            let age = (certificate.creation_date, certificate.id.clone());
+            if let Some(ca) = &certificate.ca_certificate_id {
+                let of_ca = self.certificates_by_ca.entry(ca.clone()).or_default();
+                of_ca.insert(age.clone());
+            }
+            self.certificates_by_age.insert(age);
         }
-        self.certificates_by_age.insert(age);
         self.certificates
             .insert(certificate.id.clone(), Arc::new(certificate));
     }
