@@ -198,6 +198,25 @@ impl State {
         self.named(wanted)
     }
 
+    /// Whether a connection of this certificate, for this thing, may do what it might `before`: nothing that is asked for
+    /// has changed. May say no where it was something else that changed.
+    pub fn grants_as(&self, before: &Self, certificate_id: &str, thing: &str) -> bool {
+        let arn = self.certificate_arn(certificate_id);
+        same(&self.certificates, &before.certificates, certificate_id)
+            && same(
+                &self.provisioning_claims,
+                &before.provisioning_claims,
+                certificate_id,
+            )
+            && same(&self.things, &before.things, thing)
+            && self.principals_by_thing.get(thing) == before.principals_by_thing.get(thing)
+            && self.policies_by_target.get(&arn) == before.policies_by_target.get(&arn)
+            && self.policies.ptr_eq(&before.policies)
+            // Of a thing in no group, groups change nothing.
+            && !self.groups_by_thing.contains_key(thing)
+            && !before.groups_by_thing.contains_key(thing)
+    }
+
     /// Default versions of the policies named; names without a policy are left out.
     pub fn named(&self, names: impl IntoIterator<Item = String>) -> Vec<NamedPolicy> {
         names
@@ -329,6 +348,14 @@ impl State {
             .into_iter()
             .filter(|ca| x509.verify_signed_by(&ca.x509).is_ok())
             .collect()
+    }
+}
+
+/// Whether both have the same record under this key, or none.
+fn same<T>(one: &OrdMap<String, Arc<T>>, other: &OrdMap<String, Arc<T>>, key: &str) -> bool {
+    match (one.get(key), other.get(key)) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 

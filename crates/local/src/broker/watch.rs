@@ -84,24 +84,37 @@ impl Affected {
             return;
         }
         let state = core.account.snapshot();
-        core.directory.for_each_link(|client_id, link| {
-            let certificate_id = &*link.certificate_id;
-            let own_certificate = self.everything || self.certificates.contains(certificate_id);
-            if own_certificate && !core.is_active(link) {
-                link.close(Close::CertificateNotActive);
-                return;
-            }
-            let concerned = own_certificate
-                || self.things.contains(&**client_id)
-                || link
-                    .thing_name
-                    .as_deref()
-                    .is_some_and(|thing| self.things.contains(thing))
-                || !self.policies.is_empty() && self.names_a_policy_of(&state, client_id, link);
-            if concerned {
-                link.policies_changed();
-            }
-        });
+        if self.everything || !self.policies.is_empty() {
+            core.directory
+                .for_each_link(|client_id, link| self.look(core, &state, client_id, link));
+            return;
+        }
+        // Thousands of devices that come to life at once change something a thousand times a second: whom it does not
+        // concern is not asked.
+        let concerned = core.directory.links_of(&self.certificates, &self.things);
+        for (client_id, link) in concerned {
+            self.look(core, &state, &client_id, &link);
+        }
+    }
+
+    /// Tells a connection what has become of it, if anything has.
+    fn look(&self, core: &Core, state: &State, client_id: &str, link: &Link) {
+        let certificate_id = &*link.certificate_id;
+        let own_certificate = self.everything || self.certificates.contains(certificate_id);
+        if own_certificate && !core.is_active(link) {
+            link.close(Close::CertificateNotActive);
+            return;
+        }
+        let concerned = own_certificate
+            || self.things.contains(client_id)
+            || link
+                .thing_name
+                .as_deref()
+                .is_some_and(|thing| self.things.contains(thing))
+            || !self.policies.is_empty() && self.names_a_policy_of(state, client_id, link);
+        if concerned {
+            link.policies_changed();
+        }
     }
 
     /// Whether one of the policies is attached to the certificate or reaches it through thing groups.

@@ -348,7 +348,9 @@ impl Accepted {
         client.version_number = attached.version_number;
         // What changed between its admission and now was told to the connections there were; this one
         // has to look for itself.
-        if !Arc::ptr_eq(&state, &core.account.snapshot()) {
+        let thing_name = admitted.thing_name.as_deref().unwrap_or(&facts.client_id);
+        let present = core.account.snapshot();
+        if !present.grants_as(&state, &admitted.certificate_id, thing_name) {
             link.policies_changed();
             if !core.is_active(&link) {
                 link.close(Close::CertificateNotActive);

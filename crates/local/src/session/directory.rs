@@ -1,6 +1,6 @@
 //! All sessions by client id: opening, takeover, leaving, expiry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -8,6 +8,7 @@ use jitp_wire::Version;
 use parking_lot::Mutex;
 
 use super::delivery::is_attached;
+use super::holders::Holders;
 use super::{Close, Link, Live, Session, record};
 use crate::router::{Router, Subscriber};
 use crate::storage::{Storage, StorageError, Write};
@@ -21,6 +22,8 @@ const VERSION_MEMORY: i64 = 3600;
 pub(crate) struct Directory {
     durable: bool,
     slots: Mutex<HashMap<ByteString, Slot>>,
+    /// Of the connections that are attached; locked after the slots, where both are.
+    holders: Mutex<Holders>,
 }
 
 /// What is known of a client id.
@@ -84,6 +87,7 @@ impl Directory {
         Ok(Self {
             durable: storage.is_durable(),
             slots: Mutex::new(slots),
+            holders: Mutex::default(),
         })
     }
 
@@ -113,6 +117,7 @@ impl Directory {
         if let Some(session) = slot.session.take() {
             let mut state = session.state.lock();
             if let Some(old) = state.live.take() {
+                self.holders.lock().remove(&session.client_id, &old.link);
                 old.link.close(Close::TakenOver);
             }
             let expired = state.expires_at.is_some_and(|at| at <= now);
@@ -148,6 +153,9 @@ impl Directory {
         while let Some(sent) = state.in_flight.pop_back() {
             state.pending.push_front(sent.pending);
         }
+        self.holders
+            .lock()
+            .add(&session.client_id, &opening.live.link);
         state.live = Some(Box::new(opening.live));
         drop(state);
         slot.session = Some(Arc::clone(&session));
@@ -197,6 +205,7 @@ impl Directory {
             return false;
         }
         state.live = None;
+        self.holders.lock().remove(&session.client_id, link);
         state.expires_at = Some(now.saturating_add(state.expiry.into()));
         let ends = state.expiry == 0;
         drop(state);
@@ -242,6 +251,20 @@ impl Directory {
                 visit(&session.client_id, &link);
             }
         }
+    }
+
+    /// The connections with one of these certificates, for one of these things, or under the name of one: client ids and
+    /// the ways to them.
+    pub(crate) fn links_of(
+        &self,
+        certificates: &HashSet<String>,
+        things: &HashSet<String>,
+    ) -> Vec<(ByteString, Arc<Link>)> {
+        let clients = self.holders.lock().of(certificates, things);
+        clients
+            .into_iter()
+            .filter_map(|client_id| self.link(&client_id).map(|link| (client_id, link)))
+            .collect()
     }
 
     /// The connection of a client id, if there is one.

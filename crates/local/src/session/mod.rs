@@ -6,6 +6,7 @@
 
 mod delivery;
 mod directory;
+mod holders;
 mod link;
 mod record;
 

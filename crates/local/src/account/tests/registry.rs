@@ -166,3 +166,50 @@ fn policies_of_groups_reach_a_thing_through_its_ancestors() {
         .collect();
     assert_eq!(names, ["p"]);
 }
+
+#[test]
+fn what_a_connection_may_do_is_as_before_until_something_of_its_own_changes() {
+    let account = account();
+    let (id, arn) = certificate(&account, CertificateStatus::Active);
+    let (_, others) = certificate(&account, CertificateStatus::Active);
+    for name in ["t", "other"] {
+        thing(&account, name);
+    }
+    account
+        .write(|tx| {
+            policies::create(tx, "p", POLICY, Default::default())?;
+            groups::create(tx, "g", None, Default::default(), Default::default())
+        })
+        .unwrap();
+    let merge = |tx: &mut Transaction, thing: &str| {
+        let update = UpdateThing {
+            attributes: Some([("k".to_owned(), "v".to_owned())].into()),
+            merge: true,
+            ..UpdateThing::default()
+        };
+        things::update(tx, thing, update)
+    };
+    type Step<'a> = &'a dyn Fn(&mut Transaction) -> Result<(), ApiError>;
+    let strangers: [Step<'_>; 4] = [
+        &|tx| policies::attach(tx, "p", &others),
+        &|tx| merge(tx, "other").map(drop),
+        &|tx| principals::attach(tx, "other", &others, None).map(drop),
+        &|tx| groups::add_thing(tx, "g", "other"),
+    ];
+    let own: [Step<'_>; 6] = [
+        &|tx| policies::attach(tx, "p", &arn),
+        &|tx| policies::create_version(tx, "p", POLICY, true).map(drop),
+        &|tx| merge(tx, "t").map(drop),
+        &|tx| principals::attach(tx, "t", &arn, None).map(drop),
+        &|tx| groups::add_thing(tx, "g", "t"),
+        &|tx| certificates::update(tx, &id, CertificateStatus::Inactive),
+    ];
+    for (steps, same) in [(&strangers[..], true), (&own[..], false)] {
+        for (number, step) in steps.iter().enumerate() {
+            let before = account.snapshot();
+            account.write(step).unwrap();
+            let present = account.snapshot();
+            assert_eq!(present.grants_as(&before, &id, "t"), same, "{number}");
+        }
+    }
+}
