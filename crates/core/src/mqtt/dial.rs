@@ -7,7 +7,12 @@ use std::{
 };
 
 use rustls::{
-    AlertDescription, ClientConfig, client::Resumption, crypto::aws_lc_rs::default_provider,
+    AlertDescription, CipherSuite, ClientConfig,
+    client::Resumption,
+    crypto::{
+        CryptoProvider,
+        aws_lc_rs::{default_provider, kx_group},
+    },
     time_provider::TimeProvider,
 };
 use rustls_pki_types::{ServerName, UnixTime};
@@ -24,7 +29,8 @@ use super::{
     options::{Alpn, Clock, Options},
     reason::{Closed, Stage},
     stream::Fault,
-    trust::{ServerFault, Trust, Verifier},
+    trust::{ServerFault, Trust},
+    verifier::Verifier,
 };
 
 /// The port on which AWS IoT tells protocols apart by ALPN.
@@ -59,12 +65,45 @@ impl Network {
         server_name: Option<&str>,
         clock: &Clock,
     ) -> Result<Self, MqttError> {
+        let provider = default_provider();
+        Self::build(provider, endpoint, trust, alpn, server_name, clock)
+    }
+
+    /// The way of a fleet: as [`Network::new`], but the handshake is the one that AWS IoT Core and most devices agree on,
+    /// whatever server it is with: AES-128 comes first, and keys are exchanged on elliptic curves alone. A post-quantum
+    /// exchange beside them would cost the fleet, and every server, what devices do not cost it.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn of_fleet(endpoint: &Endpoint, trust: &Trust) -> Result<Self, MqttError> {
+        let mut provider = default_provider();
+        provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+        provider.cipher_suites.sort_by_key(|suite| {
+            !matches!(
+                suite.suite(),
+                CipherSuite::TLS13_AES_128_GCM_SHA256
+                    | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                    | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+            )
+        });
+        let clock = Clock::default();
+        Self::build(provider, endpoint, trust, &Alpn::ByPort, None, &clock)
+    }
+
+    fn build(
+        provider: CryptoProvider,
+        endpoint: &Endpoint,
+        trust: &Trust,
+        alpn: &Alpn,
+        server_name: Option<&str>,
+        clock: &Clock,
+    ) -> Result<Self, MqttError> {
         trust.check(clock.now())?;
         let name = server_name.unwrap_or_else(|| endpoint.host());
         let name = ServerName::try_from(name.to_owned()).map_err(|_| MqttError::ServerName {
             name: name.to_owned(),
         })?;
-        let provider = Arc::new(default_provider());
+        let provider = Arc::new(provider);
         let issuer = Arc::new(Mutex::new(None));
         let verifier = Verifier::new(trust.clone(), Arc::clone(&provider), Arc::clone(&issuer));
         let mut config = ClientConfig::builder_with_details(provider, Arc::new(Now(clock.clone())))

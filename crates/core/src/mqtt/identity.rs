@@ -9,12 +9,15 @@ use aws_lc_rs::digest;
 use rustls::{
     SignatureScheme,
     client::ResolvesClientCert,
-    crypto::{CryptoProvider, aws_lc_rs::default_provider},
-    sign::CertifiedKey,
+    crypto::aws_lc_rs::{default_provider, sign::any_ecdsa_type},
+    sign::{CertifiedKey, SigningKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::{
+    oid_registry::OID_KEY_TYPE_EC_PUBLIC_KEY,
+    prelude::{FromDer, X509Certificate},
+};
 
 use super::trust::day;
 use crate::certificate::pem;
@@ -107,18 +110,12 @@ impl Identity {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, IdentityError> {
-        let provider: CryptoProvider = default_provider();
-        let key = provider
-            .key_provider
-            .load_private_key(key)
-            .map_err(|error| IdentityError::Key {
-                detail: error.to_string(),
-            })?;
+        let parsed = parse(&chain)?;
+        let leaf = parsed.first().ok_or(IdentityError::NoCertificate)?;
+        let key = load(key, leaf)?;
         let public = key.public_key().ok_or_else(|| IdentityError::Key {
             detail: "its public half is not known".to_owned(),
         })?;
-        let parsed = parse(&chain)?;
-        let leaf = parsed.first().ok_or(IdentityError::NoCertificate)?;
         if leaf.public_key().raw != public.as_ref() {
             return Err(
                 match parsed
@@ -269,6 +266,24 @@ fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, IdentityError> {
             IdentityError::NoKey
         }
     })
+}
+
+/// The key, read first as the certificate says it is: to try one kind after the other takes as long as a signature.
+fn load(
+    key: PrivateKeyDer<'static>,
+    leaf: &X509Certificate<'_>,
+) -> Result<Arc<dyn SigningKey>, IdentityError> {
+    if leaf.public_key().algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY
+        && let Ok(key) = any_ecdsa_type(&key)
+    {
+        return Ok(key);
+    }
+    let provider = default_provider().key_provider;
+    provider
+        .load_private_key(key)
+        .map_err(|error| IdentityError::Key {
+            detail: error.to_string(),
+        })
 }
 
 fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<'a>>, IdentityError> {

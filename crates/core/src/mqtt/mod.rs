@@ -22,6 +22,7 @@ mod rumqtt;
 mod session;
 mod stream;
 mod trust;
+mod verifier;
 
 pub use client::Client;
 pub use dial::{Entrance, Network, open_tcp};

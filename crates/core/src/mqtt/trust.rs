@@ -1,20 +1,10 @@
 //! Which servers are believed: the Amazon roots in the program, or the roots of a file.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::digest;
-use rustls::{
-    CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls::{CertificateError, RootCertStore};
+use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -33,15 +23,15 @@ pub const AMAZON_ROOT_FINGERPRINTS: [&str; 5] = [
 /// The root certificates a server's certificate must lead to.
 #[derive(Clone)]
 pub struct Trust {
-    roots: Arc<[Root]>,
+    pub(super) roots: Arc<[Root]>,
     origin: Arc<str>,
 }
 
-struct Root {
-    der: CertificateDer<'static>,
-    subject: String,
+pub(super) struct Root {
+    pub(super) der: CertificateDer<'static>,
+    pub(super) subject: String,
     not_before: OffsetDateTime,
-    not_after: OffsetDateTime,
+    pub(super) not_after: OffsetDateTime,
 }
 
 /// Why a set of roots cannot be used.
@@ -231,7 +221,7 @@ impl Root {
     }
 
     /// Nothing wrong with its dates: `None`.
-    fn fault(&self, now: OffsetDateTime) -> Option<String> {
+    pub(super) fn fault(&self, now: OffsetDateTime) -> Option<String> {
         if now > self.not_after {
             Some(format!("expired on {}", day(self.not_after)))
         } else if now < self.not_before {
@@ -242,123 +232,8 @@ impl Root {
     }
 }
 
-/// WebPKI's rules for a server's certificate, with the dates of the roots looked at too.
-#[derive(Debug)]
-pub(crate) struct Verifier {
-    trust: Trust,
-    provider: Arc<CryptoProvider>,
-    issuer: Arc<Mutex<Option<String>>>,
-}
-
-impl Verifier {
-    /// `issuer` is left holding the issuer name of the last certificate a server presented.
-    pub(crate) fn new(
-        trust: Trust,
-        provider: Arc<CryptoProvider>,
-        issuer: Arc<Mutex<Option<String>>>,
-    ) -> Self {
-        Self {
-            trust,
-            provider,
-            issuer,
-        }
-    }
-
-    fn verify_under(
-        &self,
-        roots: &[&Root],
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if roots.is_empty() {
-            return Err(CertificateError::UnknownIssuer.into());
-        }
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(roots.iter().map(|root| root.der.clone()));
-        WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?
-            .verify_server_cert(end_entity, intermediates, name, &[], now)
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        *self.issuer.lock().unwrap_or_else(PoisonError::into_inner) =
-            X509Certificate::from_der(intermediates.last().unwrap_or(end_entity))
-                .ok()
-                .map(|(_, certificate)| certificate.issuer().to_string());
-        let date = i64::try_from(now.as_secs())
-            .ok()
-            .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-            .ok_or_else(|| rustls::Error::General("the clock is out of range".to_owned()))?;
-        let (valid, out_of_date): (Vec<&Root>, Vec<&Root>) = self
-            .trust
-            .roots
-            .iter()
-            .partition(|root| root.fault(date).is_none());
-        let verdict = self.verify_under(&valid, end_entity, intermediates, server_name, now);
-        if !matches!(
-            verdict,
-            Err(rustls::Error::InvalidCertificate(
-                // A root of the same name with another key makes a bad signature.
-                CertificateError::UnknownIssuer | CertificateError::BadSignature
-            ))
-        ) {
-            return verdict;
-        }
-        // Would one of the roots left out have been the issuer? Then its dates are the reason.
-        for root in out_of_date {
-            let under = self.verify_under(&[root], end_entity, intermediates, server_name, now);
-            if let (Ok(_), Some(fault)) = (under, root.fault(date)) {
-                let fault = ServerFault::Root {
-                    root: root.subject.clone(),
-                    fault,
-                };
-                return Err(CertificateError::Other(OtherError(Arc::new(fault))).into());
-            }
-        }
-        verdict
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
 impl ServerFault {
-    /// The sentence for rustls' verdict; `issuer` as left by the [`Verifier`].
+    /// The sentence for rustls' verdict; `issuer` as left by the verifier.
     pub(crate) fn of(error: &CertificateError, issuer: Option<String>, trust: &Trust) -> Self {
         match error {
             CertificateError::UnknownIssuer => Self::UnknownIssuer {
@@ -503,39 +378,5 @@ mod tests {
         );
         let broken = b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
         assert!(Trust::from_pem(broken, "ca.pem").is_err());
-    }
-
-    #[test]
-    fn a_server_with_a_certificate_of_version_1_is_told_so_in_words() {
-        use openssl::{asn1::Asn1Time, hash::MessageDigest, pkey::PKey, x509::X509Builder};
-        let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1);
-        let key = openssl::ec::EcKey::generate(&group.unwrap()).unwrap();
-        let key = PKey::from_ec_key(key).unwrap();
-        let mut builder = X509Builder::new().unwrap();
-        builder.set_version(0).unwrap();
-        builder.set_pubkey(&key).unwrap();
-        let serial = openssl::bn::BigNum::from_u32(1).unwrap();
-        let serial = serial.to_asn1_integer().unwrap();
-        builder.set_serial_number(&serial).unwrap();
-        builder
-            .set_not_before(&Asn1Time::days_from_now(0).unwrap())
-            .unwrap();
-        builder
-            .set_not_after(&Asn1Time::days_from_now(2).unwrap())
-            .unwrap();
-        builder.sign(&key, MessageDigest::sha256()).unwrap();
-        let der = CertificateDer::from(builder.build().to_der().unwrap());
-
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let issuer = Arc::new(Mutex::new(None));
-        let trust = Trust::amazon_roots();
-        let verifier = Verifier::new(trust.clone(), provider, Arc::clone(&issuer));
-        let name = ServerName::try_from("localhost").unwrap();
-        let verdict = verifier.verify_server_cert(&der, &[], &name, &[], UnixTime::now());
-        let Err(rustls::Error::InvalidCertificate(fault)) = verdict else {
-            panic!("{verdict:?}");
-        };
-        let said = ServerFault::of(&fault, None, &trust).to_string();
-        assert!(said.contains("it is X.509 version 1"), "{said}");
     }
 }
