@@ -10,7 +10,7 @@ use jitp_cli::{
 };
 use jitp_cloud::Cloud;
 use jitp_core::failure::Class;
-use jitp_core::mqtt::{Alpn, Clock, Endpoint, Network};
+use jitp_core::mqtt::{Endpoint, Network};
 use jitp_core::names::{TemplateName, ThingName};
 use jitp_core::store::Store;
 use jitp_loadtest::quota::{Quantity, charges, proposals, quantities};
@@ -153,7 +153,7 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
     )
     .await?;
     let trust = flags.endpoint.trust()?;
-    let network = Network::new(&endpoint, &trust, &Alpn::ByPort, None, &Clock::default())?;
+    let network = Network::of_fleet(&endpoint, &trust)?;
     let claim = flags.claim.claim(&scenario, common)?;
     if let Some(queue) = &scenario.queue {
         queue::find(&queue.name, &flags.ca.cloud).await?;
