@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
 use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
@@ -18,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 
 use jitp_bench::local_core::LocalCore;
 use jitp_bench::mosquitto::{Mosquitto, write_server_identity};
-use jitp_bench::process::Process;
+use jitp_bench::process::{Process, cpu_of_this_process};
 use jitp_bench::{Result, program};
 
 /// A folder with a CA `root`, its devices, and mosquitto's certificate.
@@ -31,7 +32,7 @@ pub(crate) struct Lab {
 pub(crate) struct Broker {
     name: &'static str,
     environment: BTreeMap<String, String>,
-    _process: Process,
+    process: Process,
 }
 
 impl Broker {
@@ -44,6 +45,11 @@ impl Broker {
         self.environment
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// CPU its process has used.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        self.process.cpu()
     }
 
     /// Whether it provisions devices on their first connection.
@@ -86,7 +92,7 @@ impl Lab {
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value))
                 .into(),
-            _process: mosquitto.process,
+            process: mosquitto.process,
         })
     }
 
@@ -107,7 +113,7 @@ impl Lab {
         Ok(Broker {
             name: "iot-local",
             environment: core.environment,
-            _process: core.process,
+            process: core.process,
         })
     }
 }
@@ -115,18 +121,78 @@ impl Lab {
 /// How long bare handshakes are counted.
 const HANDSHAKES: Duration = Duration::from_secs(4);
 
-/// Full mutual-TLS handshakes a second that the same TLS library makes in memory, client and server, on all cores.
-pub(crate) fn bare_handshakes(lab: &Lab) -> Result<f64> {
+/// Full mutual-TLS handshakes that the same TLS library makes in memory, client and server, on all cores and nothing
+/// else: with certificates of the same CA, and with what load tester and local core agree on.
+#[derive(Clone, Copy)]
+pub(crate) struct Bare {
+    /// Handshakes a second.
+    pub(crate) rate: f64,
+    /// CPU of both sides of one of them, in seconds.
+    pub(crate) cpu: f64,
+}
+
+impl Bare {
+    /// Counts them for some seconds.
+    pub(crate) fn measure(lab: &Lab) -> Result<Self> {
+        let (client, server) = ends(lab)?;
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let made = AtomicU64::new(0);
+        let cpu = cpu_of_this_process()?;
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|_| {
+                    scope.spawn(|| -> Result<()> {
+                        while started.elapsed() < HANDSHAKES {
+                            handshake(&client, &server)?;
+                            made.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            for worker in workers {
+                worker.join().map_err(|_| "a thread failed")??;
+            }
+            Result::Ok(())
+        })?;
+        let made = made.load(Ordering::Relaxed) as f64;
+        let used = cpu_of_this_process()?.saturating_sub(cpu);
+        Ok(Self {
+            rate: made / started.elapsed().as_secs_f64(),
+            cpu: used.as_secs_f64() / made,
+        })
+    }
+
+    /// Between two measurements, one before and one after something else.
+    pub(crate) fn between(before: Self, after: Self) -> Self {
+        Self {
+            rate: f64::midpoint(before.rate, after.rate),
+            cpu: f64::midpoint(before.cpu, after.cpu),
+        }
+    }
+}
+
+/// Both ends of a bare handshake.
+fn ends(lab: &Lab) -> Result<(Arc<ClientConfig>, Arc<ServerConfig>)> {
+    let mut provider = default_provider();
+    // Whatever the library would choose by itself, and the features that other crates have switched on in it.
+    provider.cipher_suites = vec![cipher_suite::TLS13_AES_128_GCM_SHA256];
+    provider.kx_groups = vec![kx_group::X25519];
+    let provider = Arc::new(provider);
     let ca = Store::open(lab.dir())?.load_ca(&"root".parse::<CaName>()?)?;
     let root = fs::read(lab.dir().join("server-root.pem"))?;
     let mut clients = RootCertStore::empty();
     clients.add(CertificateDer::from(ca.certificate().der().to_vec()))?;
-    let server = ServerConfig::builder()
-        .with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(clients)).build()?)
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider.clone());
+    let mut server = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(clients.build()?)
         .with_single_cert(
             vec![CertificateDer::from_pem_file(lab.dir().join("server.pem"))?],
             PrivateKeyDer::from_pem_file(lab.dir().join("server.priv"))?,
         )?;
+    server.send_tls13_tickets = 0;
     let mut servers = RootCertStore::empty();
     servers.add(CertificateDer::from_pem_slice(&root)?)?;
     let issued = ca.issue(
@@ -138,32 +204,12 @@ pub(crate) fn bare_handshakes(lab: &Lab) -> Result<f64> {
         CertificateDer::from(issued.certificate().der().to_vec()),
         CertificateDer::from(ca.certificate().der().to_vec()),
     ];
-    let mut client = ClientConfig::builder()
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(servers)
         .with_client_auth_cert(chain, issued.private_key().to_rustls())?;
     client.resumption = Resumption::disabled();
-    let (server, client) = (Arc::new(server), Arc::new(client));
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let made = AtomicU64::new(0);
-    let started = Instant::now();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| -> Result<()> {
-                    while started.elapsed() < HANDSHAKES {
-                        handshake(&client, &server)?;
-                        made.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        for worker in workers {
-            worker.join().map_err(|_| "a thread failed")??;
-        }
-        Result::Ok(())
-    })?;
-    Ok(made.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
+    Ok((Arc::new(client), Arc::new(server)))
 }
 
 fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<()> {
