@@ -138,7 +138,7 @@ pub struct Publish {
     pub rate: f64,
     /// Quality of service, 0 or 1.
     pub qos: u8,
-    /// Payload with placeholders ([`Template`]); JSON with device, sent, seq and run unless given.
+    /// Payload with placeholders ([`Template`](crate::Template)); JSON with device, sent, seq and run unless given.
     pub payload: Option<String>,
     /// Pads the payload to at least this many bytes.
     pub size: usize,
