@@ -13,7 +13,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::common::Common;
 use crate::environment;
@@ -348,12 +348,18 @@ fn log(common: &Common) {
         (false, 1) => "info,aws_config=warn,aws_sdk_iot=warn",
         (false, _) => "debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let asked = std::env::var("RUST_LOG").ok();
+    let targets: Targets = asked
+        .and_then(|asked| asked.parse().ok())
+        .or_else(|| level.parse().ok())
+        .unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Screen)
         .with_ansi(screen::colour())
         // What cannot be written on stderr cannot be complained of there: it would end the program.
-        .log_internal_errors(false)
+        .log_internal_errors(false);
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
         .init();
 }
