@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     encryption::SHORTEST_PASSPHRASE,
     key_type::{KeyType, Shape},
+    rsa,
 };
 use crate::{
     certificate::{Certificate, pem},
@@ -77,6 +78,13 @@ pub enum KeyError {
     Encrypt,
 }
 
+/// For keys that are made; who reads one says what could not be read.
+impl From<openssl::error::ErrorStack> for KeyError {
+    fn from(_: openssl::error::ErrorStack) -> Self {
+        Self::Generate
+    }
+}
+
 impl Classified for KeyError {
     fn class(&self) -> Class {
         match self {
@@ -114,8 +122,10 @@ impl PrivateKey {
                 let pair = EcdsaKeyPair::generate(algorithm).map_err(|_| KeyError::Generate)?;
                 Self::from_ec(key_type, &pair)
             }
-            Shape::Rsa(size) => {
-                let pair = RsaKeyPair::generate(size).map_err(|_| KeyError::Generate)?;
+            Shape::Rsa { bits } => {
+                let der = rsa::generate(bits)?;
+                // aws-lc-rs, which will sign with it, looks whether all of its parts fit.
+                let pair = RsaKeyPair::from_der(&der).map_err(|_| KeyError::Generate)?;
                 Self::from_rsa(key_type, &pair)
             }
         }

@@ -2,11 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use aws_lc_rs::{
-    rsa::KeySize,
-    signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaSigningAlgorithm,
-    },
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaSigningAlgorithm,
 };
 use zeroize::Zeroizing;
 
@@ -118,17 +115,17 @@ impl KeyType {
         match self {
             Self::P256 => Shape::Ec(&ECDSA_P256_SHA256_ASN1_SIGNING),
             Self::P384 => Shape::Ec(&ECDSA_P384_SHA384_ASN1_SIGNING),
-            Self::Rsa2048 => Shape::Rsa(KeySize::Rsa2048),
-            Self::Rsa3072 => Shape::Rsa(KeySize::Rsa3072),
-            Self::Rsa4096 => Shape::Rsa(KeySize::Rsa4096),
+            Self::Rsa2048 => Shape::Rsa { bits: 2048 },
+            Self::Rsa3072 => Shape::Rsa { bits: 3072 },
+            Self::Rsa4096 => Shape::Rsa { bits: 4096 },
         }
     }
 }
 
-/// How aws-lc-rs tells the kinds apart.
+/// How the kinds are told apart where keys are made.
 pub(super) enum Shape {
     Ec(&'static EcdsaSigningAlgorithm),
-    Rsa(KeySize),
+    Rsa { bits: usize },
 }
 
 impl fmt::Display for KeyType {

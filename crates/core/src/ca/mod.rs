@@ -24,6 +24,7 @@ mod public;
 mod public_half;
 mod quota;
 mod request;
+mod rsa;
 mod self_signed;
 mod serial;
 mod signer;

@@ -59,7 +59,7 @@ impl Signer {
             Shape::Ec(algorithm) => {
                 Pair::Ec(EcdsaKeyPair::from_pkcs8(algorithm, key.pkcs8_der()).map_err(rejected)?)
             }
-            Shape::Rsa(_) => Pair::Rsa(Box::new(
+            Shape::Rsa { .. } => Pair::Rsa(Box::new(
                 RsaKeyPair::from_pkcs8(key.pkcs8_der()).map_err(rejected)?,
             )),
         };
