@@ -32,27 +32,31 @@ use crate::{
 /// What AWS IoT calls a certificate: the SHA-256 of its DER as 64 lower-case hexadecimal digits.
 ///
 /// CA certificates are named the same way (AWS IoT API reference, "CertificateDescription", certificateId).
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct CertificateId(String);
+pub struct CertificateId([u8; 64]);
 
 impl CertificateId {
     /// The id of the certificate with this DER encoding (not of its PEM text).
     pub fn of(der: &[u8]) -> Self {
-        Self(hex::encode(digest::digest(&digest::SHA256, der)))
+        let mut digits = [0; 64];
+        // A digest of SHA-256 has half as many octets.
+        let _ = hex::encode_to_slice(digest::digest(&digest::SHA256, der), &mut digits);
+        Self(digits)
     }
 
     /// The SHA-256 itself.
     pub fn octets(&self) -> [u8; 32] {
         let mut octets = [0; 32];
         // Whoever made it has seen that these are 64 digits.
-        let _ = hex::decode_to_slice(&self.0, &mut octets);
+        let _ = hex::decode_to_slice(self.0, &mut octets);
         octets
     }
 
     /// The id as text, 64 characters.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Digits are ASCII.
+        str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -61,12 +65,11 @@ impl FromStr for CertificateId {
 
     fn from_str(id: &str) -> Result<Self, CertificateError> {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if id.len() == 64 && id.bytes().all(digit) {
-            Ok(Self(id.to_owned()))
-        } else {
-            Err(CertificateError::Id {
+        match id.as_bytes().try_into() {
+            Ok(digits) if id.bytes().all(digit) => Ok(Self(digits)),
+            _ => Err(CertificateError::Id {
                 id: id.chars().take(80).collect(),
-            })
+            }),
         }
     }
 }
@@ -81,19 +84,28 @@ impl TryFrom<String> for CertificateId {
 
 impl From<CertificateId> for String {
     fn from(id: CertificateId) -> Self {
-        id.0
+        id.as_str().to_owned()
     }
 }
 
 impl AsRef<str> for CertificateId {
     fn as_ref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl fmt::Display for CertificateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
+    }
+}
+
+/// As text, which people look for.
+impl fmt::Debug for CertificateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CertificateId")
+            .field(&self.as_str())
+            .finish()
     }
 }
 

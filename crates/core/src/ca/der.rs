@@ -42,22 +42,36 @@ pub(super) fn wrap(tag: u8, contents: &[u8]) -> Vec<u8> {
     der
 }
 
-fn push_length(der: &mut Vec<u8>, length: usize) {
+/// Appends an element.
+pub(super) fn push(der: &mut Vec<u8>, tag: u8, contents: &[u8]) {
+    push_header(der, tag, contents.len());
+    der.extend_from_slice(contents);
+}
+
+/// Appends what stands before contents of this length.
+pub(super) fn push_header(der: &mut Vec<u8>, tag: u8, length: usize) {
+    der.push(tag);
     if let Ok(short @ 0..0x80) = u8::try_from(length) {
         der.push(short);
         return;
     }
     let octets = length.to_be_bytes();
-    let octets = &octets[octets.iter().take_while(|&&b| b == 0).count()..];
+    let octets = &octets[octets.len() - length_octets(length)..];
     der.push(0x80 | octets.len() as u8);
     der.extend_from_slice(octets);
 }
 
-/// Appends an element.
-pub(super) fn push(der: &mut Vec<u8>, tag: u8, contents: &[u8]) {
-    der.push(tag);
-    push_length(der, contents.len());
-    der.extend_from_slice(contents);
+/// The size of a whole element with contents of this length.
+pub(super) fn element_size(length: usize) -> usize {
+    match length {
+        0..0x80 => 2 + length,
+        _ => 2 + length_octets(length) + length,
+    }
+}
+
+/// How many octets it takes to write a length down.
+fn length_octets(length: usize) -> usize {
+    (usize::BITS - length.leading_zeros()).div_ceil(8) as usize
 }
 
 #[cfg(test)]
@@ -70,6 +84,7 @@ mod tests {
             let der = wrap(SEQUENCE, &vec![7; length]);
             let (inside, rest) = contents(SEQUENCE, &der).unwrap();
             assert_eq!((inside.len(), rest.len()), (length, 0));
+            assert_eq!(element_size(length), der.len());
         }
         assert_eq!(wrap(SEQUENCE, &[0; 128])[..3], [SEQUENCE, 0x81, 128]);
     }

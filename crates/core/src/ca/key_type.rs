@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     KeyError,
-    der::{BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE, push, wrap},
+    der::{BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE, element_size, push, push_header, wrap},
 };
 
 /// The tag of the public key in an ECPrivateKey: context-specific, 1, constructed.
@@ -75,22 +75,26 @@ impl KeyType {
     ///
     /// aws-lc-rs writes the same octets, but works the point out once more for it, a tenth of what a key costs.
     pub(super) fn private_key_info(self, value: &[u8], point: &[u8]) -> Zeroizing<Vec<u8>> {
+        let bit_string = 1 + point.len();
+        let public = element_size(bit_string);
+        let key = element_size(1) + element_size(value.len()) + element_size(public);
+        let sequence = element_size(key);
+        let info = element_size(1) + self.algorithm_identifier().len() + element_size(sequence);
         // With room for all of it from the start: a vector that grows leaves copies of the key behind.
-        let room = value.len() + point.len() + 64;
-        let mut key = Zeroizing::new(Vec::with_capacity(room));
-        push(&mut key, INTEGER, &[1]);
-        push(&mut key, OCTET_STRING, value);
-        let point = wrap(BIT_STRING, &[&[0], point].concat());
-        push(&mut key, PUBLIC_KEY, &point);
-        let mut sequence = Zeroizing::new(Vec::with_capacity(room));
-        push(&mut sequence, SEQUENCE, &key);
-        let mut info = Zeroizing::new(Vec::with_capacity(room));
-        push(&mut info, INTEGER, &[0]);
-        info.extend_from_slice(self.algorithm_identifier());
-        push(&mut info, OCTET_STRING, &sequence);
-        let mut whole = Zeroizing::new(Vec::with_capacity(room));
-        push(&mut whole, SEQUENCE, &info);
-        whole
+        let mut der = Zeroizing::new(Vec::with_capacity(element_size(info)));
+        push_header(&mut der, SEQUENCE, info);
+        push(&mut der, INTEGER, &[0]);
+        der.extend_from_slice(self.algorithm_identifier());
+        push_header(&mut der, OCTET_STRING, sequence);
+        push_header(&mut der, SEQUENCE, key);
+        push(&mut der, INTEGER, &[1]);
+        push(&mut der, OCTET_STRING, value);
+        push_header(&mut der, PUBLIC_KEY, public);
+        push_header(&mut der, BIT_STRING, bit_string);
+        // The first octet of a bit string says how many bits of its last are unused.
+        der.push(0);
+        der.extend_from_slice(point);
+        der
     }
 
     /// AlgorithmIdentifier of a SubjectPublicKeyInfo in DER (RFC 5480, 2.1.1; RFC 3279, 2.3.1).
