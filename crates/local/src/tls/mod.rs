@@ -4,6 +4,7 @@
 //! AWS IoT completes it for unknown certificates too, and decides when CONNECT arrives (developer
 //! guide, "X.509 client certificates"). Deciding is the business of `admit`.
 
+mod reading;
 mod verifier;
 
 use std::net::SocketAddr;
@@ -73,7 +74,7 @@ impl Peer {
             address,
             sni: connection.server_name().map(str::to_ascii_lowercase),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
-            certificate: Arc::new(X509::from_der(certificate)?),
+            certificate: reading::read(certificate)?,
             chain: chain.to_vec(),
         })
     }

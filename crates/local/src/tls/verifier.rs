@@ -5,16 +5,17 @@
 //! them once they are registered. Only their public key is used, so WebPKI's signature algorithms
 //! (with their minimum key sizes) still do the verifying.
 
+use std::sync::Arc;
+
 use rustls::SignatureScheme;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::X509Certificate;
 
-use crate::x509::{X509, names_supported_key, parse};
+use super::reading;
+use crate::x509::X509;
 
 /// Lets in whoever holds the key of a readable certificate.
 #[derive(Debug)]
@@ -46,16 +47,15 @@ impl ClientCertVerifier for PossessionVerifier {
             ));
         }
         for certificate in intermediates {
-            refuse_unknown_critical(&read(certificate)?)?;
+            let certificate = read(certificate)?;
+            refuse_unknown_critical(&certificate)?;
         }
         let certificate = read(end_entity)?;
         refuse_unknown_critical(&certificate)?;
-        if !names_supported_key(certificate.public_key()) {
-            // The signature algorithms would refuse such a key too, but could not say why.
-            X509::from_der(end_entity)
-                .and_then(|certificate| certificate.check_key())
-                .map_err(|fault| Error::General(fault.to_string()))?;
-        }
+        // The signature algorithms would refuse another key too, but could not say why.
+        certificate
+            .check_key_of_proven()
+            .map_err(|fault| Error::General(fault.to_string()))?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -65,7 +65,8 @@ impl ClientCertVerifier for PossessionVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let key = public_key(certificate)?;
+        let certificate = read(certificate)?;
+        let key = SubjectPublicKeyInfoDer::from(certificate.spki_der.as_slice());
         let key = webpki::RawPublicKeyEntity::try_from(&key).map_err(|_| BAD_ENCODING)?;
         let candidates = self
             .algorithms
@@ -95,7 +96,8 @@ impl ClientCertVerifier for PossessionVerifier {
         if !offered(signed.scheme) {
             return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
         }
-        let key = public_key(certificate)?;
+        let certificate = read(certificate)?;
+        let key = SubjectPublicKeyInfoDer::from(certificate.spki_der.as_slice());
         verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
     }
 
@@ -124,31 +126,17 @@ fn offered(scheme: SignatureScheme) -> bool {
 }
 
 /// RFC 5280, 4.2: a certificate with a critical extension one does not know must be rejected.
-fn refuse_unknown_critical(certificate: &X509Certificate<'_>) -> Result<(), Error> {
-    let unknown = certificate.extensions().iter().any(|extension| {
-        extension.critical
-            && matches!(
-                extension.parsed_extension(),
-                ParsedExtension::UnsupportedExtension { .. }
-                    | ParsedExtension::ParseError { .. }
-                    | ParsedExtension::Unparsed
-            )
-    });
-    if unknown {
-        return Err(Error::InvalidCertificate(
+fn refuse_unknown_critical(certificate: &X509) -> Result<(), Error> {
+    match certificate.has_unknown_critical() {
+        true => Err(Error::InvalidCertificate(
             CertificateError::UnhandledCriticalExtension,
-        ));
+        )),
+        false => Ok(()),
     }
-    Ok(())
 }
 
-fn read<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
-    parse(certificate).map_err(|_| BAD_ENCODING)
-}
-
-fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
-    let key = read(certificate)?.tbs_certificate.subject_pki.raw.to_vec();
-    Ok(SubjectPublicKeyInfoDer::from(key))
+fn read(certificate: &CertificateDer<'_>) -> Result<Arc<X509>, Error> {
+    reading::read(certificate).map_err(|_| BAD_ENCODING)
 }
 
 const BAD_ENCODING: Error = Error::InvalidCertificate(CertificateError::BadEncoding);

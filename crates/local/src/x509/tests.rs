@@ -103,7 +103,12 @@ fn a_signature_is_judged_as_openssl_judges_the_whole_certificate() {
         MessageDigest::sha384(),
         MessageDigest::sha512(),
     ];
-    for ca_key in [ec(Nid::X9_62_PRIME256V1), ec(Nid::SECP384R1), rsa] {
+    for ca_key in [
+        ec(Nid::X9_62_PRIME256V1),
+        ec(Nid::SECP384R1),
+        ec(Nid::SECP521R1),
+        rsa,
+    ] {
         let ca = issue(&ca_key, None, &[("CN", "root")], hashes[1], true);
         let key = ec(Nid::X9_62_PRIME256V1);
         for hash in hashes {
@@ -128,6 +133,28 @@ fn a_signature_is_judged_as_openssl_judges_the_whole_certificate() {
             }
         }
     }
+}
+
+#[test]
+fn a_signature_has_one_encoding() {
+    let ca_key = ec(Nid::X9_62_PRIME256V1);
+    let hash = MessageDigest::sha256();
+    let ca = issue(&ca_key, None, &[("CN", "root")], hash, true);
+    let leaf = issue(&ca_key, Some((&ca, &ca_key)), &[("CN", "a")], hash, false);
+    let judge = ca.public_key().unwrap();
+    assert_eq!(leaf.is_signed_with(judge), Ok(true));
+    // The same two numbers, the length of their sequence in two octets where one would do.
+    let mut other = leaf.der.clone();
+    let length = leaf.signed.as_ref().unwrap().signature.len();
+    let start = other.len() - length;
+    assert_eq!(usize::from(other[start + 1]), length - 2);
+    other.insert(start + 1, 0x81);
+    other[start - 2] += 1;
+    other[3] += 1;
+    let theirs = openssl::x509::X509::from_der(&other).unwrap();
+    let ours = X509::from_der(&other).unwrap();
+    assert!(!theirs.verify(judge).unwrap_or(false));
+    assert_eq!(ours.is_signed_with(judge), Ok(false));
 }
 
 #[test]
