@@ -94,7 +94,7 @@ async fn handshake(
         socket.set_nodelay(true)?;
         // Silent connections do not count among the handshakes under way, or a few hundred of them
         // would keep everybody else out.
-        socket.peek(&mut [0]).await?;
+        socket.readable().await?;
         let _turn = core
             .handshakes
             .acquire()
