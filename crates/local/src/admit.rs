@@ -40,6 +40,22 @@ pub struct Admission {
     announcements: mpsc::UnboundedSender<Announcement>,
 }
 
+/// Why a certificate is refused, and what begins with that.
+struct Denied {
+    refusal: Refusal,
+    /// The CA whose template is to be executed for it.
+    under: Option<Arc<CaCertificate>>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            under: None,
+        }
+    }
+}
+
 impl Admission {
     /// Admission to this account. What it announces comes out of the receiver.
     pub fn new(account: Account, diary: Diary) -> (Self, mpsc::UnboundedReceiver<Announcement>) {
@@ -59,20 +75,28 @@ impl Admission {
     /// # Errors
     /// Why the connection is to be closed; the diary has it already.
     pub fn admit(&self, peer: &Peer, client_id: &str) -> Result<Admitted, Refusal> {
-        let verdict = self.judge(peer, client_id);
-        if let Err(refusal) = &verdict {
-            let entry = if refusal.expected {
-                Entry::step(refusal.code, refusal.sentence.clone())
-            } else {
-                Entry::refusal(refusal.code, refusal.sentence.clone())
-            };
-            self.diary.record(
-                entry
-                    .client(client_id)
-                    .certificate(peer.certificate.id.clone()),
-            );
+        let Denied { refusal, under } = match self.judge(peer) {
+            Ok(admitted) => return Ok(admitted),
+            Err(denied) => denied,
+        };
+        let entry = if refusal.expected {
+            Entry::step(refusal.code, refusal.sentence.clone())
+        } else {
+            Entry::refusal(refusal.code, refusal.sentence.clone())
+        };
+        self.diary.record(
+            entry
+                .client(client_id)
+                .certificate(peer.certificate.id.clone()),
+        );
+        // Last, so that this task runs next on its thread: whoever follows the diary is woken before it.
+        if let Some(ca) = under {
+            let just_in_time = Arc::clone(&self.just_in_time);
+            let x509 = Arc::clone(&peer.certificate);
+            let client_id = client_id.to_owned();
+            tokio::spawn(async move { just_in_time.provision(&ca, &x509, &client_id) });
         }
-        verdict
+        Err(refusal)
     }
 
     /// The policies of a connection, compiled for its facts. To be called again after a change.
@@ -129,14 +153,14 @@ impl Admission {
         }
     }
 
-    fn judge(&self, peer: &Peer, client_id: &str) -> Result<Admitted, Refusal> {
+    fn judge(&self, peer: &Peer) -> Result<Admitted, Denied> {
         let state = self.account.snapshot();
         let x509 = &peer.certificate;
-        match state.certificates.get(&x509.id) {
-            Some(certificate) => self.judge_registered(&state, certificate, peer),
+        match state.certificates.get(x509.id.as_str()) {
+            Some(certificate) => Ok(self.judge_registered(&state, certificate, peer)?),
             None => match state.provisioning_claims.get(&x509.id) {
-                Some(claim) => self.judge_claim(claim),
-                None => Err(self.register_unknown(&state, peer, client_id)),
+                Some(claim) => Ok(self.judge_claim(claim)?),
+                None => Err(self.register_unknown(&state, peer)),
             },
         }
     }
@@ -229,10 +253,10 @@ impl Admission {
     }
 
     /// First contact. The answer is a refusal in every case, as on AWS.
-    fn register_unknown(&self, state: &State, peer: &Peer, client_id: &str) -> Refusal {
+    fn register_unknown(&self, state: &State, peer: &Peer) -> Denied {
         let ca = match self.auto_registering_ca(state, peer) {
             Ok(ca) => ca,
-            Err(refusal) => return refusal,
+            Err(refusal) => return refusal.into(),
         };
         let x509 = Arc::clone(&peer.certificate);
         let registered = self
@@ -244,13 +268,15 @@ impl Admission {
                 return Refusal::new(
                     "CERTIFICATE_PENDING_ACTIVATION",
                     "another connection of the same certificate was first; it waits for its activation",
-                );
+                )
+                .into();
             }
             Err(error) => {
                 return Refusal::new(
                     "REGISTRATION_FAILED",
                     format!("the certificate could not be registered: {}", error.message),
-                );
+                )
+                .into();
             }
         };
         self.announce_registered(&self.account.snapshot(), &certificate);
@@ -258,16 +284,16 @@ impl Admission {
             return Refusal::first_contact(
                 "JITR_REGISTERED",
                 "first connection: certificate registered PENDING_ACTIVATION, connection closed; its CA has no template, so somebody must activate it",
-            );
+            )
+            .into();
         }
-        let just_in_time = Arc::clone(&self.just_in_time);
-        let x509 = Arc::clone(&certificate.x509);
-        let client_id = client_id.to_owned();
-        tokio::spawn(async move { just_in_time.provision(&ca, &x509, &client_id) });
-        Refusal::first_contact(
-            "JITP_STARTED",
-            "first connection: certificate registered PENDING_ACTIVATION, connection closed; executing the template of its CA",
-        )
+        Denied {
+            refusal: Refusal::first_contact(
+                "JITP_STARTED",
+                "first connection: certificate registered PENDING_ACTIVATION, connection closed; executing the template of its CA",
+            ),
+            under: Some(ca),
+        }
     }
 
     /// The CA under which this certificate registers itself.
