@@ -123,8 +123,9 @@ impl Matcher {
         // The positions an automaton for the pattern can be in, ascending; each stands for "the rest from here".
         let mut positions = Vec::new();
         enter(tokens, 0, &mut positions);
+        let mut next = Vec::new();
         for letter in prefix.chars() {
-            let mut next = Vec::new();
+            next.clear();
             for &at in &positions {
                 match tokens.get(at) {
                     Some(Token::Star) => enter(tokens, at, &mut next),
@@ -144,7 +145,7 @@ impl Matcher {
             {
                 next.drain(..star);
             }
-            positions = next;
+            std::mem::swap(&mut positions, &mut next);
         }
         let mut matchers: Vec<Self> = Vec::new();
         for at in positions {
