@@ -297,7 +297,7 @@ async fn a_log_that_cannot_be_written_ends_nothing() {
 /// The things there are.
 fn things(station: &Station) -> Vec<String> {
     let state = station.core.account().snapshot();
-    let mut names: Vec<String> = state.things.keys().cloned().collect();
+    let mut names: Vec<String> = state.things.keys().map(ToString::to_string).collect();
     names.sort();
     names
 }

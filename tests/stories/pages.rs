@@ -179,7 +179,7 @@ async fn looking_after_things() {
     }
     let things: Vec<String> = {
         let state = station.core.account().snapshot();
-        state.things.keys().cloned().collect()
+        state.things.keys().map(ToString::to_string).collect()
     };
     assert_eq!(things.len(), 4, "{things:?}");
 }

@@ -128,7 +128,7 @@ async fn deleting_removes_what_was_found_and_a_second_run_goes_on() {
     let second = station.run("sweep", &delete).await.ok();
     assert_eq!(second.matches("\tdeleted\t").count(), 1, "{second}");
     let state = station.core.account().snapshot();
-    let things: Vec<&str> = state.things.keys().map(String::as_str).collect();
+    let things: Vec<&str> = state.things.keys().map(|name| &**name).collect();
     assert_eq!(things, ["asset", "idle", "used"]);
     let policies: Vec<&str> = state.policies.keys().map(String::as_str).collect();
     assert_eq!(policies, ["IoTAccess", "ThingAccess", "kept"]);

@@ -86,7 +86,7 @@ async fn what_a_template_made_goes_and_the_rest_stays_for_terraform() {
     let done = done.ok();
     assert!(done.ends_with("template\tfleet\ttorn-down\n"), "{done}");
     let state = station.core.account().snapshot();
-    let things: Vec<&str> = state.things.keys().map(String::as_str).collect();
+    let things: Vec<&str> = state.things.keys().map(|name| &**name).collect();
     assert_eq!(things, ["other"]);
     assert!(!state.thing_types.contains_key("Sensor"));
     assert!(
@@ -129,7 +129,7 @@ async fn what_is_to_be_kept_stays_and_so_does_its_type() {
     );
     assert!(done.contains("thing-type\tSensor\tstays\t"), "{done}");
     let state = account.snapshot();
-    let things: Vec<&str> = state.things.keys().map(String::as_str).collect();
+    let things: Vec<&str> = state.things.keys().map(|name| &**name).collect();
     assert_eq!(things, ["iot-2", "other"]);
     assert!(state.thing_types["Sensor"].deprecation_date.is_none());
 }

@@ -183,7 +183,10 @@ async fn policies_are_shared_chosen_or_the_thing_s_own() {
         .expect("attached");
     station.run("delete-thing", &["b", "--yes"]).await.ok();
     assert!(state(&station).policies.contains_key("b-policy"));
-    assert!(!state(&station).certificates.contains_key(&id), "{arn}");
+    assert!(
+        !state(&station).certificates.contains_key(id.as_str()),
+        "{arn}"
+    );
     account
         .write(|tx| policies::detach(tx, "b-policy", &others[0]))
         .expect("detached");
@@ -485,7 +488,7 @@ async fn another_caller_s_certificate_under_way_is_not_taken_for_a_stray() {
     ended.ok();
     let state = account.snapshot();
     assert!(
-        state.certificates.contains_key(&id),
+        state.certificates.contains_key(id.as_str()),
         "it was attached in time, and stays"
     );
     assert!(certificates::find(&state, &id).is_ok());

@@ -95,7 +95,7 @@ impl Run<'_> {
 
     fn thing(&mut self, wanted: &ThingResource) -> Result<(), ApiError> {
         let name = &wanted.thing_name;
-        if self.tx.things.contains_key(name) {
+        if self.tx.things.contains_key(name.as_str()) {
             self.existing_thing(wanted)?;
         } else {
             things::create(

@@ -231,7 +231,7 @@ fn judged(pem: &str) -> Result<X509, ApiError> {
 }
 
 fn refuse_duplicate(tx: &Transaction, x509: &X509) -> Result<(), ApiError> {
-    match tx.certificates.get(&x509.id) {
+    match tx.certificates.get(x509.id.as_str()) {
         Some(certificate) => Err(ApiError::already_exists(
             "The certificate is already provisioned or registered",
             &certificate.id,

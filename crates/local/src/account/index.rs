@@ -24,21 +24,21 @@ impl State {
         // Most changes are of its status, and leave it where it stands.
         let stands = self
             .certificates
-            .get(&certificate.id)
+            .get(certificate.id.as_str())
             .is_some_and(|before| {
                 before.creation_date == certificate.creation_date
                     && before.ca_certificate_id == certificate.ca_certificate_id
             });
+        let id: Arc<str> = certificate.id.as_str().into();
         if !stands {
-            let age = (certificate.creation_date, certificate.id.clone());
+            let age = (certificate.creation_date, Arc::clone(&id));
             if let Some(ca) = &certificate.ca_certificate_id {
-                let of_ca = self.certificates_by_ca.entry(ca.clone()).or_default();
-                of_ca.insert(age.clone());
+                let of_ca = self.certificates_by_ca.entry(ca.as_str().into());
+                of_ca.or_default().insert(age.clone());
             }
             self.certificates_by_age.insert(age);
         }
-        self.certificates
-            .insert(certificate.id.clone(), Arc::new(certificate));
+        self.certificates.insert(id, Arc::new(certificate));
     }
 
     pub(super) fn insert_ownership_token(&mut self, hash: String, token: OwnershipToken) {
@@ -48,54 +48,57 @@ impl State {
     }
 
     pub(super) fn insert_thing(&mut self, thing: Thing) {
-        if let Some(before) = self.things.get(&thing.name).cloned() {
+        if let Some(before) = self.things.get(thing.name.as_str()).cloned() {
             self.unindex_thing(&before);
         }
-        let name = &thing.name;
+        let name: Arc<str> = thing.name.as_str().into();
         self.things_by_age
-            .insert((thing.creation_date, name.clone()));
+            .insert((thing.creation_date, Arc::clone(&name)));
         if let Some(thing_type) = &thing.type_name {
-            let of_type = self.things_by_type.entry(thing_type.clone()).or_default();
-            of_type.insert(name.clone());
+            let of_type = self.things_by_type.entry(thing_type.as_str().into());
+            of_type.or_default().insert(Arc::clone(&name));
         }
         if let Some(group) = &thing.billing_group {
-            let of_group = self
-                .things_by_billing_group
-                .entry(group.clone())
-                .or_default();
-            of_group.insert(name.clone());
+            let of_group = self.things_by_billing_group.entry(group.as_str().into());
+            of_group.or_default().insert(Arc::clone(&name));
         }
-        self.things.insert(name.clone(), Arc::new(thing));
+        self.things.insert(name, Arc::new(thing));
     }
 
     pub(super) fn unindex_thing(&mut self, thing: &Thing) {
-        let age = (thing.creation_date, thing.name.clone());
+        let age = (thing.creation_date, Arc::from(thing.name.as_str()));
         self.things_by_age.remove(&age);
         if let Some(thing_type) = &thing.type_name {
-            remove_from(&mut self.things_by_type, thing_type, &thing.name);
+            remove_from(
+                &mut self.things_by_type,
+                thing_type.as_str(),
+                thing.name.as_str(),
+            );
         }
         if let Some(group) = &thing.billing_group {
-            remove_from(&mut self.things_by_billing_group, group, &thing.name);
+            remove_from(
+                &mut self.things_by_billing_group,
+                group.as_str(),
+                thing.name.as_str(),
+            );
         }
     }
 
     pub(super) fn insert_thing_group(&mut self, group: ThingGroup) {
         if let Some(parent) = &group.parent {
-            let children = self.children_by_group.entry(parent.clone()).or_default();
-            children.insert(group.name.clone());
+            let children = self.children_by_group.entry(parent.as_str().into());
+            children.or_default().insert(group.name.as_str().into());
         }
         self.thing_groups
             .insert(group.name.clone(), Arc::new(group));
     }
 
     pub(super) fn insert_attachment(&mut self, policy: &str, target: &str) {
-        let policies = self
-            .policies_by_target
-            .entry(target.to_owned())
-            .or_default();
-        policies.insert(policy.to_owned());
-        let targets = self.targets_by_policy.entry(policy.to_owned()).or_default();
-        targets.insert(target.to_owned());
+        let (policy, target): (Arc<str>, Arc<str>) = (policy.into(), target.into());
+        let policies = self.policies_by_target.entry(Arc::clone(&target));
+        policies.or_default().insert(Arc::clone(&policy));
+        let targets = self.targets_by_policy.entry(policy);
+        targets.or_default().insert(target);
     }
 
     pub(super) fn insert_principal(
@@ -104,23 +107,19 @@ impl State {
         principal: &str,
         kind: ThingPrincipalType,
     ) {
-        let principals = self
-            .principals_by_thing
-            .entry(thing.to_owned())
-            .or_default();
-        principals.insert(principal.to_owned(), kind);
-        let things = self
-            .things_by_principal
-            .entry(principal.to_owned())
-            .or_default();
-        things.insert(thing.to_owned(), kind);
+        let (thing, principal): (Arc<str>, Arc<str>) = (thing.into(), principal.into());
+        let principals = self.principals_by_thing.entry(Arc::clone(&thing));
+        principals.or_default().insert(Arc::clone(&principal), kind);
+        let things = self.things_by_principal.entry(principal);
+        things.or_default().insert(thing, kind);
     }
 
     pub(super) fn insert_member(&mut self, group: &str, thing: &str) {
-        let things = self.things_by_group.entry(group.to_owned()).or_default();
-        things.insert(thing.to_owned());
-        let groups = self.groups_by_thing.entry(thing.to_owned()).or_default();
-        groups.insert(group.to_owned());
+        let (group, thing): (Arc<str>, Arc<str>) = (group.into(), thing.into());
+        let things = self.things_by_group.entry(Arc::clone(&group));
+        things.or_default().insert(Arc::clone(&thing));
+        let groups = self.groups_by_thing.entry(thing);
+        groups.or_default().insert(group);
     }
 }
 
@@ -146,7 +145,7 @@ where
 
 /// Removes an attachment, and the key with the last one.
 pub(super) fn remove_entry(
-    index: &mut OrdMap<String, OrdMap<String, ThingPrincipalType>>,
+    index: &mut OrdMap<Arc<str>, OrdMap<Arc<str>, ThingPrincipalType>>,
     key: &str,
     value: &str,
 ) {

@@ -1,5 +1,6 @@
 //! One moment of an account: persistent maps, cheap to clone, read without locks.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -44,6 +45,9 @@ impl Scope {
 }
 
 /// Everything an account holds at one moment.
+///
+/// A change copies the parts of a map that lead to what it changes, with dozens of keys in each. Maps that grow with the
+/// devices have keys that are shared, and copied without memory of their own.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct State {
@@ -56,9 +60,9 @@ pub struct State {
     /// CA certificates by id.
     pub ca_certificates: OrdMap<String, Arc<CaCertificate>>,
     /// Device certificates by id.
-    pub certificates: OrdMap<String, Arc<Certificate>>,
+    pub certificates: OrdMap<Arc<str>, Arc<Certificate>>,
     /// Things by name.
-    pub things: OrdMap<String, Arc<Thing>>,
+    pub things: OrdMap<Arc<str>, Arc<Thing>>,
     /// Policies by name.
     pub policies: OrdMap<String, Arc<Policy>>,
     /// Thing types by name.
@@ -87,31 +91,31 @@ pub struct State {
     pub event_configurations: Arc<EventConfigurations>,
 
     /// Policies attached to a target (certificate ARN, group ARN, Cognito identity).
-    pub(super) policies_by_target: OrdMap<String, OrdSet<String>>,
+    pub(super) policies_by_target: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Targets a policy is attached to.
-    pub(super) targets_by_policy: OrdMap<String, OrdSet<String>>,
+    pub(super) targets_by_policy: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Principals (ARN) of a thing.
-    pub(super) principals_by_thing: OrdMap<String, OrdMap<String, ThingPrincipalType>>,
+    pub(super) principals_by_thing: OrdMap<Arc<str>, OrdMap<Arc<str>, ThingPrincipalType>>,
     /// Things of a principal (ARN).
-    pub(super) things_by_principal: OrdMap<String, OrdMap<String, ThingPrincipalType>>,
+    pub(super) things_by_principal: OrdMap<Arc<str>, OrdMap<Arc<str>, ThingPrincipalType>>,
     /// Things directly in a group.
-    pub(super) things_by_group: OrdMap<String, OrdSet<String>>,
+    pub(super) things_by_group: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Groups a thing is directly in.
-    pub(super) groups_by_thing: OrdMap<String, OrdSet<String>>,
+    pub(super) groups_by_thing: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Groups directly in a group.
-    pub(super) children_by_group: OrdMap<String, OrdSet<String>>,
+    pub(super) children_by_group: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Things of a billing group.
-    pub(super) things_by_billing_group: OrdMap<String, OrdSet<String>>,
+    pub(super) things_by_billing_group: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Things of a type.
-    pub(super) things_by_type: OrdMap<String, OrdSet<String>>,
+    pub(super) things_by_type: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// CA ids by the DER of their subject.
     pub(super) cas_by_subject: OrdMap<Vec<u8>, OrdSet<String>>,
     /// Things by age.
-    pub(super) things_by_age: OrdSet<(Timestamp, String)>,
+    pub(super) things_by_age: OrdSet<(Timestamp, Arc<str>)>,
     /// Device certificates by age.
-    pub(super) certificates_by_age: OrdSet<(Timestamp, String)>,
+    pub(super) certificates_by_age: OrdSet<(Timestamp, Arc<str>)>,
     /// Device certificates of a CA by age.
-    pub(super) certificates_by_ca: OrdMap<String, OrdSet<(Timestamp, String)>>,
+    pub(super) certificates_by_ca: OrdMap<Arc<str>, OrdSet<(Timestamp, Arc<str>)>>,
     /// Ownership tokens by the moment they expire.
     pub(super) ownership_tokens_by_expiry: OrdSet<(Timestamp, String)>,
 }
@@ -210,7 +214,7 @@ impl State {
             )
             && same(&self.things, &before.things, thing)
             && self.principals_by_thing.get(thing) == before.principals_by_thing.get(thing)
-            && self.policies_by_target.get(&arn) == before.policies_by_target.get(&arn)
+            && self.policies_by_target.get(arn.as_str()) == before.policies_by_target.get(arn.as_str())
             && self.policies.ptr_eq(&before.policies)
             // Of a thing in no group, groups change nothing.
             && !self.groups_by_thing.contains_key(thing)
@@ -255,7 +259,7 @@ impl State {
     pub fn attachment(&self, thing: &str, certificate_id: &str) -> Option<ThingPrincipalType> {
         let principals = self.principals_by_thing.get(thing)?;
         principals
-            .get(&self.certificate_arn(certificate_id))
+            .get(self.certificate_arn(certificate_id).as_str())
             .copied()
     }
 
@@ -266,7 +270,7 @@ impl State {
         };
         principals
             .iter()
-            .map(|(principal, kind)| (principal.clone(), *kind))
+            .map(|(principal, kind)| (principal.to_string(), *kind))
             .collect()
     }
 
@@ -317,17 +321,17 @@ impl State {
     }
 
     /// Things, oldest first.
-    pub fn things_by_age(&self) -> &OrdSet<(Timestamp, String)> {
+    pub fn things_by_age(&self) -> &OrdSet<(Timestamp, Arc<str>)> {
         &self.things_by_age
     }
 
     /// Device certificates, oldest first.
-    pub fn certificates_by_age(&self) -> &OrdSet<(Timestamp, String)> {
+    pub fn certificates_by_age(&self) -> &OrdSet<(Timestamp, Arc<str>)> {
         &self.certificates_by_age
     }
 
     /// Device certificates registered under a CA, oldest first; `None` when there are none.
-    pub fn certificates_of_ca(&self, ca: &str) -> Option<&OrdSet<(Timestamp, String)>> {
+    pub fn certificates_of_ca(&self, ca: &str) -> Option<&OrdSet<(Timestamp, Arc<str>)>> {
         self.certificates_by_ca.get(ca)
     }
 
@@ -352,16 +356,19 @@ impl State {
 }
 
 /// Whether both have the same record under this key, or none.
-fn same<T>(one: &OrdMap<String, Arc<T>>, other: &OrdMap<String, Arc<T>>, key: &str) -> bool {
+fn same<K, T>(one: &OrdMap<K, Arc<T>>, other: &OrdMap<K, Arc<T>>, key: &str) -> bool
+where
+    K: Ord + Borrow<str>,
+{
     match (one.get(key), other.get(key)) {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),
         (one, other) => one.is_none() && other.is_none(),
     }
 }
 
-fn names(index: &OrdMap<String, OrdSet<String>>, key: &str) -> Vec<String> {
+fn names(index: &OrdMap<Arc<str>, OrdSet<Arc<str>>>, key: &str) -> Vec<String> {
     index
         .get(key)
-        .map(|names| names.iter().cloned().collect())
+        .map(|names| names.iter().map(|name| name.to_string()).collect())
         .unwrap_or_default()
 }

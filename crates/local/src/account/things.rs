@@ -58,7 +58,7 @@ pub fn find(state: &State, name: &str) -> Result<Arc<Thing>, ApiError> {
 pub fn create(tx: &mut Transaction, ask: CreateThing) -> Result<Arc<Thing>, ApiError> {
     let mut attributes = ask.attributes;
     attributes.retain(|_, value| !value.is_empty());
-    if let Some(thing) = tx.things.get(&ask.name) {
+    if let Some(thing) = tx.things.get(ask.name.as_str()) {
         let same = thing.type_name == ask.type_name
             && thing.attributes == attributes
             && (ask.billing_group.is_none() || thing.billing_group == ask.billing_group);

@@ -142,9 +142,9 @@ impl Transaction {
 
     pub(crate) fn remove_certificate(&mut self, id: &str) {
         if let Some(certificate) = self.state.certificates.remove(id) {
-            let age = (certificate.creation_date, id.to_owned());
+            let age = (certificate.creation_date, Arc::from(id));
             if let Some(ca) = &certificate.ca_certificate_id {
-                remove_from(&mut self.state.certificates_by_ca, ca, &age);
+                remove_from(&mut self.state.certificates_by_ca, ca.as_str(), &age);
             }
             self.state.certificates_by_age.remove(&age);
             self.forget(space::CERTIFICATE, id);

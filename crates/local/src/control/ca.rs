@@ -1,5 +1,7 @@
 //! CA certificates: registration code, registration, the switches, deletion.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::Handler;
@@ -88,7 +90,7 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
             template.is_none()
                 || config.and_then(|config| config.template_name.as_deref()) == template
         })
-        .map(|ca| (ca.creation_date, ca.id.clone()))
+        .map(|ca| (ca.creation_date, Arc::from(ca.id.as_str())))
         .collect();
     Ok(page.of_ages("certificates", &ages, false, |id| {
         let ca = state.ca_certificates.get(id)?;

@@ -147,7 +147,7 @@ fn list_by_ca(account: &Account, input: &Input) -> Result<Value, ApiError> {
 fn list_of(
     state: &State,
     input: &Input,
-    ages: &OrdSet<(Timestamp, String)>,
+    ages: &OrdSet<(Timestamp, Arc<str>)>,
 ) -> Result<Value, ApiError> {
     let page = Page::marked(input)?;
     Ok(page.of_ages("certificates", ages, false, |id| {

@@ -1,6 +1,7 @@
 //! Pages of a list: a size, and an opaque token that names the last item of the page before.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -96,13 +97,13 @@ impl Page {
     pub(super) fn of_ages(
         &self,
         list_name: &str,
-        ages: &OrdSet<(Timestamp, String)>,
+        ages: &OrdSet<(Timestamp, Arc<str>)>,
         oldest_first: bool,
         mut pick: impl FnMut(&str) -> Option<Value>,
     ) -> Value {
         let after = self.after.as_deref().and_then(parse_age_key);
         let mut item =
-            |(date, name): &(Timestamp, String)| Some((age_key(*date, name), pick(name)?));
+            |(date, name): &(Timestamp, Arc<str>)| Some((age_key(*date, name), pick(name)?));
         if oldest_first || self.ascending {
             let start = after.map_or(Bound::Unbounded, Bound::Excluded);
             let rest = ages.range((start, Bound::Unbounded));
@@ -135,9 +136,9 @@ fn age_key(date: Timestamp, name: &str) -> String {
     format!("{}/{name}", date.0)
 }
 
-fn parse_age_key(key: &str) -> Option<(Timestamp, String)> {
+fn parse_age_key(key: &str) -> Option<(Timestamp, Arc<str>)> {
     let (microseconds, name) = key.split_once('/')?;
-    Some((Timestamp(microseconds.parse().ok()?), name.to_owned()))
+    Some((Timestamp(microseconds.parse().ok()?), name.into()))
 }
 
 fn decode(token: &str) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Policies, their versions and their attachments, in the present and the deprecated calls.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::Handler;
@@ -66,7 +68,7 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let ages = state
         .policies
         .values()
-        .map(|policy| (policy.creation_date, policy.name.clone()))
+        .map(|policy| (policy.creation_date, Arc::from(policy.name.as_str())))
         .collect();
     let page = Page::marked(input)?;
     Ok(page.of_ages("policies", &ages, false, |name| {

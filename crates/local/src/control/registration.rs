@@ -42,7 +42,7 @@ fn register_thing(account: &Account, input: &Input) -> Result<Value, ApiError> {
     let state = account.snapshot();
     let certificate = provisioned
         .certificate_id
-        .and_then(|id| state.certificates.get(&id));
+        .and_then(|id| state.certificates.get(id.as_str()));
     put(
         &mut answer,
         "certificatePem",

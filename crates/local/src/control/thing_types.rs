@@ -1,5 +1,7 @@
 //! Thing types: made, deprecated, deleted.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::Handler;
@@ -80,7 +82,12 @@ fn list(account: &Account, input: &Input) -> Result<Value, ApiError> {
         .thing_types
         .values()
         .filter(|thing_type| wanted.is_none_or(|wanted| thing_type.name.starts_with(wanted)))
-        .map(|thing_type| (thing_type.creation_date, thing_type.name.clone()))
+        .map(|thing_type| {
+            (
+                thing_type.creation_date,
+                Arc::from(thing_type.name.as_str()),
+            )
+        })
         .collect();
     Ok(page.of_ages("thingTypes", &ages, true, |name| {
         let thing_type = state.thing_types.get(name)?;

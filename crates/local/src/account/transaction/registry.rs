@@ -15,7 +15,7 @@ impl Transaction {
         self.tell(Change::Thing {
             name: thing.name.clone(),
         });
-        let before = self.state.things.get(&thing.name).cloned();
+        let before = self.state.things.get(thing.name.as_str()).cloned();
         self.announce(|events| events.thing(before.as_deref(), Some(&thing)));
         self.state.insert_thing(thing);
         Ok(())
@@ -91,7 +91,7 @@ impl Transaction {
                 self.remove_attachment(&policy, &group.arn);
             }
             if let Some(parent) = &group.parent {
-                remove_from(&mut self.state.children_by_group, parent, name);
+                remove_from(&mut self.state.children_by_group, parent.as_str(), name);
             }
             self.forget(space::THING_GROUP, name);
             self.remove_tags(&group.arn);
@@ -132,7 +132,7 @@ impl Transaction {
     /// Its things have no billing group afterwards.
     pub(crate) fn remove_billing_group(&mut self, name: &str) -> Result<(), ApiError> {
         for thing in self.state.things_of_billing_group(name) {
-            if let Some(thing) = self.state.things.get(&thing).cloned() {
+            if let Some(thing) = self.state.things.get(thing.as_str()).cloned() {
                 self.put_billing_group_of(&thing, None)?;
             }
         }

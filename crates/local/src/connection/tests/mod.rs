@@ -68,7 +68,7 @@ impl Gate for Doorman {
             let state = self.account.snapshot();
             let active = state
                 .certificates
-                .get(&peer.certificate.id)
+                .get(peer.certificate.id.as_str())
                 .is_some_and(|certificate| certificate.status == CertificateStatus::Active);
             if !active {
                 self.refused.lock().push(client_id.to_owned());
