@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jitp_core::claim::client_id;
-use jitp_core::mqtt::{Closed, Entrance, Reason, Stage, open_tcp};
+use jitp_core::mqtt::{Closed, Entrance, Identity, Reason, Stage, open_tcp};
 use jitp_core::names::ThingName;
 use jitp_wire::{ClientConnect, Frames, FromServer, Version, decode_from_server, encode_connect};
 use rand::rngs::SmallRng;
@@ -41,6 +41,9 @@ pub(crate) struct Device {
     settled: bool,
     /// Its way in, kept where it cannot be made again or remembers a session.
     entrance: Option<Entrance>,
+    /// What it connected with, kept from a close that provisions it until it has come back: to make key and certificate
+    /// ready takes as long as the signature of a handshake.
+    identity: Option<Identity>,
     random: SmallRng,
     /// Number and time of the next message.
     pub(crate) next: Option<(u64, Micros)>,
@@ -68,6 +71,7 @@ impl Device {
             served: false,
             settled: false,
             entrance: None,
+            identity: None,
             next: None,
             poisson: None,
             pending: VecDeque::new(),
@@ -223,6 +227,7 @@ impl Device {
                 };
                 histograms.record(kind, now.saturating_sub(due));
                 self.served = true;
+                self.identity = None;
             }
             Err(missed) if !self.served && missed.is_provisioning() => {
                 recorder.counts.provisioning_closes += 1;
@@ -231,6 +236,7 @@ impl Device {
                     .record(Latency::ProvisioningClose, now - began);
             }
             Err(missed) => {
+                self.identity = None;
                 recorder.counts.failed_attempts += 1;
                 *recorder.endings.entry(missed.ending()).or_default() += 1;
             }
@@ -369,18 +375,22 @@ impl Device {
             return Ok(entrance.clone());
         }
         let shared = &self.shared;
-        let identity = shared
-            .identities
-            .identity(self.member.place, &self.member.name)
-            .map_err(|why| Missed::Identity(why.replace(&self.member.name, "NAME")))?;
-        let resumption = shared.scenario.connect.resumption;
-        let entrance = match resumption {
-            true => shared.network.resuming_entrance(&identity),
-            // Made anew for every attempt.
-            false => shared.network.entrance_once(&identity),
+        let identity = match self.identity.take() {
+            Some(identity) => identity,
+            None => shared
+                .identities
+                .identity(self.member.place, &self.member.name)
+                .map_err(|why| Missed::Identity(why.replace(&self.member.name, "NAME")))?,
         };
-        if resumption {
+        if shared.scenario.connect.resumption {
+            let entrance = shared.network.resuming_entrance(&identity);
             self.entrance = Some(entrance.clone());
+            return Ok(entrance);
+        }
+        // Made anew for every attempt.
+        let entrance = shared.network.entrance_once(&identity);
+        if !self.served {
+            self.identity = Some(identity);
         }
         Ok(entrance)
     }
