@@ -8,7 +8,7 @@ DESTDIR     ?=
 PROGRAMS    := create-root create-intermediate register provision ledger pub sub \
                create-thing delete-thing enable-certificate disable-certificate device-status thing-certificates sweep ca \
                fleet-provision needs-renewal create-claim template teardown environment deploy queue lint \
-               loadtest iot-local
+               loadtest loadtest-full iot-local
 # The names the shell toolkit used for two of them.
 ALIASES     := create-ca:create-root register-ca:register
 EXECUTABLES := $(PROGRAMS:%=bin/%)

@@ -8,6 +8,8 @@ mod ledger_kept;
 mod own_ca;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/station.rs"]
+mod station;
 
 use std::process::ExitCode;
 
@@ -24,7 +26,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use own_ca::{Made, OwnCa};
-use signing::{Signing, StationFlag};
+use signing::Signing;
+use station::StationFlag;
 
 /// Create a claim certificate: what devices of a fleet have until they have an identity
 ///

@@ -6,6 +6,8 @@ mod ledger_kept;
 mod own_ca;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/station.rs"]
+mod station;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,7 +30,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use own_ca::{Made, OwnCa};
-use signing::{Signing, StationFlag};
+use signing::Signing;
+use station::StationFlag;
 
 /// The policy that every thing gets unless told otherwise: its name, and its document.
 const THING_ACCESS: (&str, &str) = ("ThingAccess", include_str!("../policies/ThingAccess.json"));

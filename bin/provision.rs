@@ -12,6 +12,8 @@ mod one;
 mod records;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/station.rs"]
+mod station;
 #[path = "shared/provision_wanted.rs"]
 mod wanted;
 
@@ -25,7 +27,8 @@ use jitp_core::names::{CaName, ThingName};
 use certificate_flags::CertificateFlags;
 use many::ManyFlags;
 use one::One;
-use signing::{Signing, StationFlag};
+use signing::Signing;
+use station::StationFlag;
 
 /// Issue device certificates signed by your CA and, if asked, make the first connection
 ///

@@ -6,7 +6,7 @@ use clap::Args;
 use jitp_cli::{Common, Result};
 use jitp_loadtest::{Assertion, LATENCIES, Report, merge, merge_logs};
 
-use crate::results::{Pictures, Results};
+use super::results::{Pictures, Results};
 
 #[derive(Args)]
 pub(super) struct Merge {
@@ -41,5 +41,5 @@ pub(super) fn merge_results(flags: &Merge, common: &Common) -> Result<u8> {
         assertions: &held,
     };
     results.publish(&report, common)?;
-    crate::running::verdict(&outcome, &held)
+    super::running::verdict(&outcome, &held)
 }

@@ -6,7 +6,7 @@ use jitp_loadtest::quota::{Charges, Quantity, charges, proposals, quantities};
 use jitp_loadtest::{Matching, Scenario};
 use serde::Serialize;
 
-use crate::scenario::{ScenarioFlags, failure};
+use super::scenario::{ScenarioFlags, failure};
 
 #[derive(Args)]
 pub(super) struct Planned {

@@ -5,28 +5,26 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jitp_cli::{
-    Common, ConfirmFlags, EndpointFlags, Exit, Failure, NameValue, Result, Signals, mqtt_identity,
-    threads,
+    Common, ConfirmFlags, EndpointFlags, Exit, Failure, NameValue, Result, Signals, threads,
 };
-use jitp_cloud::Cloud;
 use jitp_core::failure::Class;
 use jitp_core::mqtt::{Endpoint, Network};
 use jitp_core::names::{TemplateName, ThingName};
 use jitp_core::store::Store;
 use jitp_loadtest::quota::{Quantity, charges, proposals, quantities};
 use jitp_loadtest::{
-    Assertion, Claim, Files, Fresh, Held, Identities, Matching, Origin, Outcome, Plan, Report,
-    Scenario, Shard, check_sources, make_room, names,
+    Assertion, Files, Held, Identities, Matching, Origin, Outcome, Plan, Report, Scenario, Shard,
+    check_sources, make_room, names,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::planning::{in_words, message_size};
-use crate::queue;
-use crate::results::{Pictures, Results};
-use crate::scenario::{ScenarioFlags, failure};
-use crate::screen::Progress;
-use crate::setup::{self, CaFlags};
+use super::beyond::{Beyond, Why};
+use super::planning::{in_words, message_size};
+use super::results::{Pictures, Results};
+use super::scenario::{ScenarioFlags, failure};
+use super::screen::Progress;
+use super::setup::{self, CaFlags};
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -83,18 +81,18 @@ pub(super) struct Run {
 // (No docstring: clap would show it as what the program does.)
 #[derive(Args)]
 #[command(next_help_heading = "Devices by claim")]
-struct ClaimFlags {
+pub(crate) struct ClaimFlags {
     /// Provisioning template
     #[arg(long, value_name = "NAME")]
-    template: Option<TemplateName>,
+    pub(crate) template: Option<TemplateName>,
 
     /// Claim: CLAIM.claim.key and CLAIM.claim.pem [default: named like the template]
     #[arg(long, value_name = "CLAIM", requires = "template")]
-    claim: Option<ThingName>,
+    pub(crate) claim: Option<ThingName>,
 
     /// What the template is told of each device; {device} and {index} are filled in
     #[arg(long = "parameter", value_name = "NAME=VALUE", requires = "template")]
-    parameters: Vec<NameValue>,
+    pub(crate) parameters: Vec<NameValue>,
 }
 
 // (No docstring: clap would show it as what the program does.)
@@ -123,10 +121,30 @@ struct PartFlags {
 #[derive(Clone, Debug)]
 struct Sources(Vec<IpAddr>);
 
-pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Result<u8> {
+impl Run {
+    /// What it takes beside devices that have their certificates, and an endpoint.
+    fn beyond(&self, scenario: &Scenario) -> Option<Why> {
+        match scenario.identities {
+            _ if !self.endpoint.is_told() => Some(Why::Endpoint),
+            _ if scenario.queue.is_some() => Some(Why::Queue),
+            Origin::Files => self.setup.then_some(Why::Certificates),
+            Origin::Fresh => Some(Why::Certificates),
+            Origin::Claim => Some(Why::Claim),
+        }
+    }
+}
+
+pub(super) async fn run<B: Beyond>(
+    flags: Run,
+    common: &Common,
+    mut signals: Signals,
+) -> Result<u8> {
     let scenario = flags.scenario.scenario()?;
     let shard = flags.part.shard()?;
-    let describe_endpoint = async || Ok(Cloud::connect(&flags.ca.cloud).await?.endpoint().await?);
+    if let Some(why) = flags.beyond(&scenario) {
+        B::is_needed(why)?;
+    }
+    let describe_endpoint = async || B::endpoint(&flags.ca.cloud).await;
     let endpoint = flags.endpoint.endpoint(describe_endpoint).await?;
     let matching = flags.matching.unwrap_or(match endpoint.is_aws() {
         true => Matching::Aws,
@@ -154,15 +172,18 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
     .await?;
     let trust = flags.endpoint.trust()?;
     let network = Network::of_fleet(&endpoint, &trust)?;
-    let claim = flags.claim.claim(&scenario, common)?;
+    let claim = match scenario.identities {
+        Origin::Claim => Some(B::claim(&flags.claim, common)?),
+        Origin::Files | Origin::Fresh => None,
+    };
     if let Some(queue) = &scenario.queue {
-        queue::find(&queue.name, &flags.ca.cloud).await?;
+        B::find_queue(&queue.name, &flags.ca.cloud).await?;
     }
     if flags.setup && scenario.identities == Origin::Files {
-        setup::before_run(&scenario, &flags.ca, common).await?;
+        setup::before_run::<B>(&scenario, &flags.ca, common).await?;
     }
-    let identities =
-        identities(&scenario, flags.scenario.called(), shard, &flags.ca, common).await?;
+    let called = flags.scenario.called();
+    let identities = identities::<B>(&scenario, called, shard, &flags.ca, common).await?;
     let run = flags
         .part
         .run
@@ -172,7 +193,7 @@ pub(super) async fn run(flags: Run, common: &Common, mut signals: Signals) -> Re
     // Last, since what is received is deleted.
     let queue = match &scenario.queue {
         None => None,
-        Some(queue) => Some(queue::consume(&queue.name, &flags.ca.cloud, common)?),
+        Some(queue) => Some(B::consume(&queue.name, &flags.ca.cloud, common)?),
     };
     let plan = Plan {
         scenario,
@@ -307,7 +328,7 @@ async fn protect(
 }
 
 /// Keys and certificates of this process's devices.
-async fn identities(
+async fn identities<B: Beyond>(
     scenario: &Scenario,
     called: &str,
     shard: Option<Shard>,
@@ -335,61 +356,9 @@ async fn identities(
                 ))),
             }
         }
-        Origin::Fresh => {
-            let loaded = ca.signing().load(&store, common).await?;
-            let devices = jitp_loadtest::places(scenario, shard)
-                .map(|(place, name)| Ok((place, name.parse::<ThingName>()?)))
-                .collect::<std::result::Result<Vec<_>, jitp_core::names::NameError>>()
-                .map_err(|error| Failure::usage(error.to_string()))?;
-            common.say(format!("issuing {} certificates", devices.len()));
-            Ok(Box::new(Fresh::issue(
-                &loaded,
-                &devices,
-                OffsetDateTime::now_utc(),
-            )?))
-        }
+        Origin::Fresh => B::fresh(scenario, shard, ca, common).await,
         // Nobody asks for what is made on the way.
         Origin::Claim => Ok(Box::new(Files::new(store))),
-    }
-}
-
-impl ClaimFlags {
-    /// How devices get their identity by claim; none where they do not.
-    fn claim(&self, scenario: &Scenario, common: &Common) -> Result<Option<Claim>> {
-        if scenario.identities != Origin::Claim {
-            return Ok(None);
-        }
-        let Some(template) = &self.template else {
-            return Err(Failure::usage(
-                "devices get an identity by claim: --template says by which",
-            )
-            .hint("template create makes a provisioning template, create-claim a claim"));
-        };
-        let store = Store::open(&common.dir)?;
-        let name = match &self.claim {
-            Some(name) => name.clone(),
-            None => template
-                .as_str()
-                .parse()
-                .map_err(|error| Failure::usage(format!("--claim: {error}")))?,
-        };
-        let Some(identity) = store.load_claim(&name)? else {
-            let file = store.claim_files(&name).certificate;
-            return Err(Failure::new(
-                Class::Configuration,
-                format!("there is no {}", file.display()),
-            )
-            .hint(format!("create-claim {name}, or name another with --claim")));
-        };
-        Ok(Some(Claim {
-            identity: mqtt_identity(&identity)?,
-            template: template.clone(),
-            parameters: self
-                .parameters
-                .iter()
-                .map(|parameter| (parameter.name.clone(), parameter.value.clone()))
-                .collect(),
-        }))
     }
 }
 

@@ -2,22 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use jitp_cli::{CaKeyFlags, Common, Failure, Result, environment};
+use jitp_cli::{CaKeyFlags, Common, Failure, Result};
 use jitp_cloud::CloudSettings;
-use jitp_core::ca::{CertificateAuthority, Station};
+use jitp_core::ca::CertificateAuthority;
 use jitp_core::names::CaName;
 use jitp_core::store::Store;
 use jitp_issuing::{IssuingError, Ledger, ledger_file, ledgers_beside};
 
-// (No docstring: clap would show it as what the program does.)
-#[derive(Args, Clone, Copy)]
-#[command(next_help_heading = "CA key options")]
-pub(crate) struct StationFlag {
-    /// Number of this station, 1 to 127, if several sign with one CA: its ledger is CA.station-N.ledger
-    #[arg(long, value_name = "N", env = environment::JITP_STATION, hide_env = true, default_value_t = Station::FIRST)]
-    pub(crate) station: Station,
-}
+use crate::station::StationFlag;
 
 /// The CA that signs, where its key is, and who issues with it.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::fleet::fleet;
 use crate::local_core::{point_at, serve, signal};
 use crate::pipeline::consumer;
-use crate::support::{Ended, Folder, Station};
+use crate::support::{Ended, Folder, Station, program};
 
 /// A station with the policy of load-test devices, and a registered CA `root` whose template names it.
 async fn station() -> Station {
@@ -594,6 +594,101 @@ async fn what_cannot_be_run_is_refused_before_anything_starts() {
             .stderr
             .contains("none of 2 devices got in: gave up: cannot reach the endpoint")
     );
+}
+
+/// The program in a folder of its own, as somebody copies it who does not know that there are two.
+fn alone(station: &Station) -> (tempfile::TempDir, impl Fn(&[&str], bool) -> Ended) {
+    // Below target/, where a link to the program can be: a copy might still be open for writing where it is started.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let path = folder.path().join("loadtest");
+    std::fs::hard_link(program("loadtest"), &path).expect("linked");
+    let (dir, core) = (station.folder.path(""), station.core.environment());
+    let run = move |arguments: &[&str], endpoint: bool| {
+        let mut command = Command::new(&path);
+        command
+            .args(arguments)
+            .current_dir(&dir)
+            .env_clear()
+            .envs(core.clone());
+        if !endpoint {
+            command.env_remove("AWS_IOT_ENDPOINT");
+        }
+        Ended::of(command.output().expect("it starts"))
+    };
+    (folder, run)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_more_than_certificates_in_files_is_handed_over_before_anything_is_made() {
+    let station = station().await;
+    let (_folder, alone) = alone(&station);
+    let before = station.folder.files();
+    let few = ["--publishers", "2", "--duration", "1s"];
+    for (arguments, endpoint, what) in [
+        (&["setup"][..], true, "issuing certificates takes"),
+        (&["run", "--setup"], true, "issuing certificates takes"),
+        (&["run", "jitp-storm"], true, "issuing certificates takes"),
+        (&["run", "claim-storm"], true, "identities by claim takes"),
+        (&["run", "pipeline"], true, "the scenario's queue takes"),
+        (&["run"], false, "asking AWS for the endpoint takes"),
+        // What it would ask is not asked either.
+        (
+            &["run", "--setup", "--endpoint", "broker.example.com"],
+            false,
+            "issuing certificates takes",
+        ),
+    ] {
+        let said = alone(arguments, endpoint).fails(3);
+        assert!(said.contains(what), "{arguments:?}: {said}");
+        let remedies = ["loadtest-full", "\nhint: put it there, beside this program"];
+        assert!(remedies.iter().all(|words| said.contains(words)), "{said}");
+        // The way out that only one of them has.
+        let asked = what.starts_with("asking");
+        assert_eq!(said.contains("AWS_IOT_ENDPOINT"), asked, "{said}");
+    }
+    assert_eq!(station.folder.files(), before);
+
+    // Where it is beside the program, it is one program: also by the name it gives itself.
+    let said = loadtest(&station, &["run", "claim-storm"]).await.fails(2);
+    assert!(
+        said.starts_with("loadtest: devices get an identity"),
+        "{said}"
+    );
+    loadtest(&station, &[&["setup"][..], &few[..2]].concat())
+        .await
+        .ok();
+    // And without it, a fleet with certificates has all it takes.
+    let flags = ["--out", "alone", "--assert", "lost==0", "--output", "json"];
+    let found = outcome(alone(&[&["run"], &few[..], &flags].concat(), true));
+    counts(
+        &found,
+        &[("connects", 3), ("published", 2), ("delivered", 2)],
+    );
+}
+
+#[test]
+fn the_program_that_runs_a_fleet_is_linked_with_nothing_that_it_does_not_take() {
+    let contains = |program: &Path, words: &str| {
+        let bytes = std::fs::read(program).expect("readable");
+        let words = words.as_bytes();
+        bytes.windows(words.len()).any(|window| window == words)
+    };
+    // OpenSSL, and what a call of AWS KMS says it is.
+    for words in ["libcrypto.so", "TrentService.Sign"] {
+        assert!(contains(program("loadtest-full"), words), "{words}");
+        assert!(!contains(program("loadtest"), words), "{words}");
+    }
+}
+
+#[test]
+fn both_programs_explain_themselves_alike() {
+    let folder = Folder::new();
+    for command in [&[][..], &["setup"], &["run"], &["plan"], &["merge"]] {
+        let arguments = [command, &["--help"]].concat();
+        let full = folder.run("loadtest-full", &arguments).ok();
+        let full = full.replace("loadtest-full", "loadtest");
+        assert_eq!(folder.run("loadtest", &arguments).ok(), full);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,6 +38,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
         "pub" => env!("CARGO_BIN_EXE_pub"),
         "sub" => env!("CARGO_BIN_EXE_sub"),
         "loadtest" => env!("CARGO_BIN_EXE_loadtest"),
+        "loadtest-full" => env!("CARGO_BIN_EXE_loadtest-full"),
         "iot-local" => env!("CARGO_BIN_EXE_iot-local"),
         other => panic!("no program called {other}"),
     };
@@ -45,7 +46,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 /// Every program of the toolkit.
-pub(crate) const PROGRAMS: [&str; 26] = [
+pub(crate) const PROGRAMS: [&str; 27] = [
     "create-root",
     "create-intermediate",
     "register",
@@ -71,6 +72,7 @@ pub(crate) const PROGRAMS: [&str; 26] = [
     "queue",
     "lint",
     "loadtest",
+    "loadtest-full",
     "iot-local",
 ];
 
@@ -83,7 +85,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).expect("stdout is text"),

@@ -28,6 +28,11 @@ pub struct EndpointFlags {
 }
 
 impl EndpointFlags {
+    /// Whether flag or environment name an endpoint, so that nobody has to be asked for it.
+    pub fn is_told(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
     /// The endpoint: as told, or by `describe_endpoint`, which asks the account.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jitp_core::ca::{KeyType, PrivateKey};
+use jitp_core::ca::PrivateKey;
 use jitp_core::claim::{ClaimError, Exchange, Format, Operation, Patience};
 use jitp_core::csr::SigningRequest;
 use jitp_core::mqtt::Identity;
@@ -59,7 +59,7 @@ impl Claim {
         let create = Operation::CreateCertificateFromCsr;
         let mut exchange =
             Exchange::open(connection, &self.template, create, Format::Json, patience).await?;
-        let key = PrivateKey::generate(KeyType::default()).map_err(other)?;
+        let key = PrivateKey::generate_p256().map_err(other)?;
         let request = SigningRequest::create(&key, device).map_err(other)?;
         let issued = exchange
             .certificate_from_csr(request.pem(), &key, |_, _| {})

@@ -11,19 +11,20 @@ use std::time::{Duration, SystemTime};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{
     IntervalLogHistogram, IntervalLogIterator, IntervalLogWriterBuilder, IntervalLogWriterError,
     LogEntry, LogIteratorError, Tag,
 };
-use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
+use crate::compressed::V2Compressed;
 use crate::measure::{DIGITS, Histograms, LONGEST, Latency};
 
 /// A log that is being written. What was written before the program ended, however it ended, can be read.
 pub struct HdrLog {
     path: PathBuf,
     file: BufWriter<File>,
-    serializer: V2DeflateSerializer,
+    serializer: V2Compressed,
 }
 
 impl HdrLog {
@@ -39,7 +40,7 @@ impl HdrLog {
         let mut log = Self {
             path: path.to_owned(),
             file: BufWriter::new(File::create_new(path).map_err(write)?),
-            serializer: V2DeflateSerializer::new(),
+            serializer: V2Compressed::new(),
         };
         let started_at = SystemTime::UNIX_EPOCH + Duration::from_millis(started_at);
         IntervalLogWriterBuilder::new()

@@ -1,6 +1,6 @@
 //! What of a publisher's messages arrived at one subscriber: first copies, further copies, and what came too late.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
 
@@ -13,16 +13,13 @@ pub(crate) struct Arrived {
     pub(crate) reordered: bool,
 }
 
-/// The messages of each publisher that one receiver has seen, 24 bytes for each publisher, and 16 for each gap.
+/// The messages of each publisher that one receiver has seen, 16 bytes for each publisher, and 16 for each gap.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(HashMap<u32, Track>);
-
-#[derive(Clone, Debug, Default)]
-struct Track {
+pub(crate) struct Seen {
     /// One more than the highest number that arrived.
-    next: u64,
-    /// Numbers below it that did not arrive, if there are any.
-    gaps: Option<Box<Gaps>>,
+    next: HashMap<u32, u64>,
+    /// Numbers below it that did not arrive, of publishers of which there are any.
+    gaps: BTreeMap<u32, Gaps>,
 }
 
 /// Numbers that did not arrive, as ranges (the end excluded), ascending and apart from each other. However late one of
@@ -37,7 +34,35 @@ const MOST_GAPS: usize = 4096;
 impl Seen {
     /// Notes the arrival of a publisher's message.
     pub(crate) fn note(&mut self, publisher: u32, seq: u64) -> Arrived {
-        self.0.entry(publisher).or_default().note(seq)
+        let next = self.next.entry(publisher).or_default();
+        if seq >= *next {
+            if seq > *next {
+                let gaps = self.gaps.entry(publisher).or_default();
+                gaps.open(*next, seq);
+            }
+            *next = seq.saturating_add(1);
+            return Arrived {
+                duplicate: false,
+                reordered: false,
+            };
+        }
+        let late = self.fill(publisher, seq);
+        Arrived {
+            duplicate: !late,
+            reordered: late,
+        }
+    }
+
+    /// One arrived after a later one; whether it was missing.
+    fn fill(&mut self, publisher: u32, seq: u64) -> bool {
+        let Some(gaps) = self.gaps.get_mut(&publisher) else {
+            return false;
+        };
+        let late = gaps.fill(seq);
+        if gaps.0.is_empty() {
+            self.gaps.remove(&publisher);
+        }
+        late
     }
 
     /// Notes it for one of several receivers that share what arrives: a copy is one wherever among them the first went; of
@@ -48,29 +73,6 @@ impl Seen {
         Arrived {
             duplicate,
             reordered: own.reordered && !duplicate,
-        }
-    }
-}
-
-impl Track {
-    fn note(&mut self, seq: u64) -> Arrived {
-        if seq >= self.next {
-            if seq > self.next {
-                self.gaps.get_or_insert_default().open(self.next, seq);
-            }
-            self.next = seq.saturating_add(1);
-            return Arrived {
-                duplicate: false,
-                reordered: false,
-            };
-        }
-        let late = self.gaps.as_mut().is_some_and(|gaps| gaps.fill(seq));
-        if self.gaps.as_ref().is_some_and(|gaps| gaps.0.is_empty()) {
-            self.gaps = None;
-        }
-        Arrived {
-            duplicate: !late,
-            reordered: late,
         }
     }
 }
@@ -150,7 +152,7 @@ mod tests {
             seen.note(7, seq);
         }
         // All have arrived: nothing is remembered, and everything is a copy.
-        assert!(seen.0[&7].gaps.is_none());
+        assert!(seen.gaps.is_empty());
         assert!(order.iter().all(|&seq| seen.note(7, seq).duplicate));
     }
 
@@ -162,7 +164,7 @@ mod tests {
         for number in 0..most + 2 {
             seen.note(7, 2 * number + 1);
         }
-        assert_eq!(seen.0[&7].gaps.as_ref().unwrap().0.len(), MOST_GAPS);
+        assert_eq!(seen.gaps[&7].0.len(), MOST_GAPS);
         assert!(seen.note(7, 2).duplicate);
         assert!(seen.note(7, 2 * most).reordered);
     }

@@ -6,6 +6,7 @@ mod asking;
 mod assertion;
 mod claim;
 mod clock;
+mod compressed;
 mod conclusion;
 mod device;
 mod endings;

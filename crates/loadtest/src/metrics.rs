@@ -1,12 +1,18 @@
 //! The endpoint that Prometheus asks while a run goes on.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::get;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::http::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -31,15 +37,7 @@ impl Metrics {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (latest, seen) = watch::channel(first);
-        let answer = move || async move {
-            let text = prometheus::text(&seen.borrow());
-            ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], text).into_response()
-        };
-        let router = Router::new().route("/metrics", get(answer));
-        let task = tokio::spawn(async move {
-            // It ends with the program; a broken connection is the other side's business.
-            let _ = axum::serve(listener, router).await;
-        });
+        let task = tokio::spawn(accept(listener, seen));
         Ok(Self {
             address,
             latest,
@@ -62,4 +60,50 @@ impl Drop for Metrics {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Serves whoever connects. By HTTP/1 alone, without a framework: HTTP/2 would be half a megabyte more of a program that
+/// counts its memory.
+async fn accept(listener: TcpListener, seen: watch::Receiver<Snapshot>) {
+    let mut protocol = http1::Builder::new();
+    // A head that does not come within 30 s is not waited for.
+    protocol.timer(TokioTimer::new());
+    loop {
+        let Ok((socket, _)) = listener.accept().await else {
+            // Such as too many open files.
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        };
+        let seen = seen.clone();
+        let service = service_fn(move |request| {
+            let answer = answer(&request, &seen);
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let connection = protocol.serve_connection(TokioIo::new(socket), service);
+        tokio::spawn(async {
+            // It ends with the program; a broken connection is the other side's business.
+            let _ = connection.await;
+        });
+    }
+}
+
+/// How long to wait where a connection could not be accepted.
+const AGAIN: Duration = Duration::from_secs(1);
+
+fn answer(request: &Request<Incoming>, seen: &watch::Receiver<Snapshot>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    match (request.uri().path(), request.method()) {
+        ("/metrics", &Method::GET | &Method::HEAD) => {
+            let kind = HeaderValue::from_static(prometheus::CONTENT_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            *response.body_mut() = prometheus::text(&seen.borrow()).into();
+        }
+        ("/metrics", _) => {
+            let methods = HeaderValue::from_static("GET,HEAD");
+            response.headers_mut().insert(ALLOW, methods);
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        }
+        _ => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    response
 }

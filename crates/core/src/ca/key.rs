@@ -4,7 +4,9 @@ use std::fmt;
 
 use aws_lc_rs::{
     encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der},
-    signature::{EcdsaKeyPair, KeyPair, RsaKeyPair},
+    signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RsaKeyPair,
+    },
 };
 use openssl::pkey::{Id, PKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
@@ -118,10 +120,7 @@ impl PrivateKey {
     pub fn generate(key_type: KeyType) -> Result<Self, KeyError> {
         // Straight from aws-lc-rs: rcgen's own generation parses and checks its output a second time.
         match key_type.shape() {
-            Shape::Ec(algorithm) => {
-                let pair = EcdsaKeyPair::generate(algorithm).map_err(|_| KeyError::Generate)?;
-                Self::from_ec(key_type, &pair)
-            }
+            Shape::Ec(algorithm) => Self::generate_on_curve(key_type, algorithm),
             Shape::Rsa { bits } => {
                 let der = rsa::generate(bits)?;
                 // aws-lc-rs, which will sign with it, looks whether all of its parts fit.
@@ -129,6 +128,22 @@ impl PrivateKey {
                 Self::from_rsa(key_type, &pair)
             }
         }
+    }
+
+    /// As [`PrivateKey::generate`], of [`KeyType::P256`]: for programs that link nothing else, since RSA takes OpenSSL.
+    ///
+    /// # Errors
+    /// As [`PrivateKey::generate`].
+    pub fn generate_p256() -> Result<Self, KeyError> {
+        Self::generate_on_curve(KeyType::P256, &ECDSA_P256_SHA256_ASN1_SIGNING)
+    }
+
+    fn generate_on_curve(
+        key_type: KeyType,
+        algorithm: &'static EcdsaSigningAlgorithm,
+    ) -> Result<Self, KeyError> {
+        let pair = EcdsaKeyPair::generate(algorithm).map_err(|_| KeyError::Generate)?;
+        Self::from_ec(key_type, &pair)
     }
 
     /// Reads the only private key of a PEM text: PKCS#8, PKCS#1 or SEC1, with or without a block `EC PARAMETERS` before
