@@ -107,3 +107,44 @@ fn answer(request: &Request<Incoming>, seen: &watch::Receiver<Snapshot>) -> Resp
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    async fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("{request} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_latest_snapshot_is_served_and_nothing_else() {
+        let toml = Scenario::built_in("seed").unwrap();
+        let scenario = Scenario::read("seed", toml).unwrap();
+        let mut snapshot = Snapshot::new("trial", &scenario);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let metrics = Metrics::serve(address, snapshot.clone()).await.unwrap();
+        snapshot.connected = 7;
+        metrics.show(&snapshot);
+
+        let answer = ask(metrics.address(), "GET /metrics").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let kind = format!("content-type: {}\r\n", prometheus::CONTENT_TYPE);
+        assert!(answer.contains(&kind), "{answer}");
+        assert!(answer.contains("\njitp_loadtest_connected 7"), "{answer}");
+        let head = ask(metrics.address(), "HEAD /metrics").await;
+        assert!(head.contains(&kind) && head.ends_with("\r\n\r\n"), "{head}");
+        let posted = ask(metrics.address(), "POST /metrics").await;
+        assert!(posted.contains("HTTP/1.1 405 ") && posted.contains("allow: GET,HEAD"));
+        let other = ask(metrics.address(), "GET /").await;
+        assert!(other.starts_with("HTTP/1.1 404 "), "{other}");
+    }
+}
